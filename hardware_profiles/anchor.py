@@ -1,0 +1,31 @@
+"""The anchor: the fixed model that every measurement is a ratio to, and its constant on a device."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from hardware_profiles.runners.base import Anchor, Runner
+
+
+def anchor_path() -> Path:
+    """Return where the anchor's file lies (made by scripts/make_anchor)."""
+    return Path(__file__).parent / "anchor.tflite"
+
+
+@cache
+def anchor_sha256() -> str:
+    """Return the SHA-256 (64 hex digits) of the anchor's file."""
+    return hashlib.sha256(anchor_path().read_bytes()).hexdigest()
+
+
+def calibrate(runner: Runner, processes: int = 5) -> Anchor:
+    """Find what the anchor takes on a runner's device: the minimum over several fresh processes.
+
+    Raises ValueError if there is no process to take it from; MeasuringFailed and DeviceError as the
+    runner does.
+    """
+    if processes < 1:
+        raise ValueError(f"a calibration takes 1 process or more, got {processes}")
+    seen = [runner.measure((anchor_path(),), None)[0] for _ in range(processes)]
+    quickest = min(seen, key=lambda latency: latency.min_ms)
+    return Anchor(sha256=anchor_sha256(), constant_ms=quickest.min_ms, source=quickest.source)

@@ -1,0 +1,293 @@
+"""Time models on the machine that this file runs on. Stands alone, so that it can be sent to a device.
+
+Reads one JSON request from its first argument or else from standard input, and prints one JSON
+answer: what was seen, without judging it. Needs numpy and a LiteRT runtime, nothing of ours, and
+keeps to Python 3.7. As a file it is to be run with `python -I`, lest its neighbours here
+shadow the standard library's `profile` and `statistics`.
+
+Each round times a burst of the anchor, a burst of the model, and a burst of the anchor again, so that
+every figure of a model stands between two that tell how quick the machine was just then. Rounds
+in which the machine is slow are mostly spent on the anchor alone, waiting for a quick moment.
+Models and anchor are loaded several times over, since where a copy happens to lie in memory
+changes its speed by a percent or two.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import signal
+import sys
+from time import perf_counter_ns
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+RUNTIMES = (
+    ("litert", "ai_edge_litert.interpreter", "ai-edge-litert"),
+    ("tflite-runtime", "tflite_runtime.interpreter", "tflite-runtime"),
+    ("tensorflow", "tensorflow.lite.python.interpreter", "tensorflow"),
+)
+"""Name, module that has the Interpreter, and distribution: the first that is installed is used."""
+BURST_NS = 100_000
+"""How long a burst of a short model takes, about."""
+LONG_NS = 1_000_000
+"""From here on a model is long: one run is a burst, and cold caches do not matter."""
+COPIED_BYTES = 1 << 20
+"""Larger files are loaded once only."""
+WARM_UP_NS, WARM_UP_RUNS = 2_000_000, 20
+OPENING_ROUNDS, FEWEST_ROUNDS, SYSTEMATIC = 30, 3, 4
+
+
+class Runtime(NamedTuple):
+    """The runtime that was found: its name, its version, the class that loads a model."""
+
+    name: str
+    version: str | None
+    interpreter: Any
+
+
+def find_runtime() -> Runtime:
+    """Return the first runtime that is installed. Raises ImportError if none is."""
+    for name, module, distribution in RUNTIMES:
+        try:
+            interpreter = importlib.import_module(module).Interpreter
+        except ImportError:
+            continue
+        return Runtime(name, version_of(distribution), interpreter)
+    raise ImportError("no LiteRT runtime here: pip install ai-edge-litert (or tflite-runtime)")
+
+
+def version_of(distribution: str) -> str | None:
+    """Return the version of an installed distribution, or None where Python cannot tell (3.7)."""
+    try:
+        from importlib import metadata
+
+        return metadata.version(distribution)
+    except ImportError:
+        return None
+
+
+def random_input(detail: dict[str, Any], rng: np.random.RandomState) -> Any:
+    """Return data of the input's shape and type: unit normal, or whole numbers over the type's range.
+
+    Types wider than 16 bits are indices as a rule, so they get 0 and 1 only.
+    """
+    shape, kind = detail["shape"], np.dtype(detail["dtype"])
+    if kind.kind == "f":
+        return rng.standard_normal(shape).astype(kind)
+    if kind.kind in "iu" and kind.itemsize <= 2:
+        bounds = np.iinfo(kind)
+        return rng.randint(bounds.min, bounds.max + 1, shape).astype(kind)
+    if kind.kind in "iub":
+        return rng.randint(0, 2, shape).astype(kind)
+    raise ValueError(f"input '{detail['name']}' has type {kind}, for which there is no random data")
+
+
+def say(stage: str) -> None:
+    """Tell on standard error what comes next, so that a crash can be laid at a model's door."""
+    print(f"bench: {stage}", file=sys.stderr, flush=True)
+
+
+class Subject:
+    """One model under test: its loaded copies, and every duration seen, in nanoseconds."""
+
+    def __init__(self, runtime: Runtime, path: str, request: dict[str, Any]) -> None:
+        say(f"loading {path}")
+        self.runtime, self.path, self.threads = runtime, path, int(request["threads"])
+        self.rng = np.random.RandomState(int(request["seed"]))
+        self.copies = [self.load()]
+        self.typical_ns = self.warm_up(self.copies[0])
+        if os.path.getsize(path) <= COPIED_BYTES and self.typical_ns < 20 * LONG_NS:
+            for _ in range(int(request["copies"]) - 1):
+                self.copies.append(self.load())
+                self.warm_up(self.copies[-1])
+        long = self.typical_ns >= LONG_NS
+        self.rewarm = 0 if long else 1
+        self.burst_runs = 1 if long else max(3, min(30, BURST_NS // self.typical_ns))
+        self.samples: list[int] = []
+        self.rounds: list[tuple[int, int, int]] = []
+        self.runs, self.fastest_ns = 0, self.typical_ns
+
+    def load(self) -> Callable[[], None]:
+        """Load one more copy and fill its inputs; return the call that runs it."""
+        interpreter = self.runtime.interpreter(model_path=self.path, num_threads=self.threads)
+        interpreter.allocate_tensors()
+        for detail in interpreter.get_input_details():
+            interpreter.set_tensor(detail["index"], random_input(detail, self.rng))
+        invoke: Callable[[], None] = interpreter.invoke
+        return invoke
+
+    def warm_up(self, invoke: Callable[[], None]) -> int:
+        """Run a copy some 2 ms, at least once; return the quickest run in nanoseconds (at least 1)."""
+        seen: list[int] = []
+        while not seen or (sum(seen) < WARM_UP_NS and len(seen) < WARM_UP_RUNS):
+            started = perf_counter_ns()
+            invoke()
+            seen.append(perf_counter_ns() - started)
+        return max(1, min(seen))
+
+    def burst(self, copy: int, kept: bool) -> int:
+        """Run a copy (counted round) some times, the first untimed if short; return the minimum in ns.
+
+        What ran before has emptied the caches; that is not the model's doing, hence the untimed run.
+        Durations go into the samples only if `kept`.
+        """
+        invoke, clock = self.copies[copy % len(self.copies)], perf_counter_ns
+        for _ in range(self.rewarm):
+            invoke()
+        seen = []
+        for _ in range(self.burst_runs):
+            started = clock()
+            invoke()
+            seen.append(clock() - started)
+        self.runs += len(seen)
+        if kept:
+            self.samples.extend(seen)
+        fastest = max(1, min(seen))
+        self.fastest_ns = min(self.fastest_ns, fastest)
+        return fastest
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was seen: quantiles in nanoseconds, the number of timed runs, and the rounds."""
+        median, p90, p99 = np.percentile(self.samples, [50, 90, 99])
+        return {
+            "min_ns": self.fastest_ns,
+            "median_ns": median,
+            "p90_ns": p90,
+            "p99_ns": p99,
+            "runs": self.runs,
+            "rounds": self.rounds,
+        }
+
+
+class Session:
+    """The interleaving of one anchor with the models, and when to end it."""
+
+    def __init__(self, anchor: Subject, models: list[Subject], request: dict[str, Any]) -> None:
+        self.anchor, self.models, self.request = anchor, models, request
+        self.rounds = 0
+
+    @property
+    def quick_ns(self) -> float:
+        """What a burst of the anchor may take for the machine to count as quick just then."""
+        quickest = float(self.anchor.fastest_ns)
+        if self.request["reference_ms"] is not None:
+            quickest = min(quickest, float(self.request["reference_ms"]) * 1e6)
+        return float(self.request["quick"]) * quickest
+
+    def run(self) -> None:
+        """Interleave until enough was seen in quick moments, or the time is spent."""
+        started = perf_counter_ns()
+        while not self.enough((perf_counter_ns() - started) / 1e9):
+            for model in self.models:
+                self.round(model)
+            self.rounds += 1
+
+    def round(self, model: Subject) -> None:
+        """Time the model between two bursts of one copy of the anchor, unless the machine is slow.
+
+        The opening rounds and every fourth one go on regardless: they alone give the quantiles,
+        which would otherwise tell of quick moments only.
+        """
+        regardless = self.rounds < OPENING_ROUNDS or self.rounds % SYSTEMATIC == 0
+        anchor_copy = self.rounds  # so that every copy of the one meets every copy of the other
+        model_copy = self.rounds // len(self.anchor.copies)
+        before = self.anchor.burst(anchor_copy, regardless)
+        if regardless or before <= self.quick_ns:
+            fastest = model.burst(model_copy, regardless)
+            model.rounds.append((before, fastest, self.anchor.burst(anchor_copy, regardless)))
+
+    def enough(self, elapsed_s: float) -> bool:
+        """Tell whether to end, by the time spent and the quick rounds of the model with the fewest."""
+        if self.rounds < FEWEST_ROUNDS:
+            return False
+        if elapsed_s >= self.request["patience_s"]:
+            return True
+        if self.rounds % SYSTEMATIC:
+            return False
+        quick = min(self.quick_rounds(model) for model in self.models)
+        spent = elapsed_s >= self.request["budget_s"] and quick >= self.request["few"]
+        return bool(spent or quick >= self.request["many"])
+
+    def quick_rounds(self, model: Subject) -> int:
+        """Count the model's rounds in which the machine was quick: before, after (equally) and within."""
+        limit, agree = self.quick_ns, 1.0 + self.request["agree"]
+        own = float(self.request["quick"]) * min(m for _, m, _ in model.rounds)
+        return sum(
+            max(b, a) <= limit and max(b, a) <= agree * min(b, a) and m <= own for b, m, a in model.rounds
+        )
+
+
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """Time the models as the request says; return the answer."""
+    if not request["models"]:
+        raise ValueError("no model to time: name at least one")
+    runtime = find_runtime()
+    anchor = Subject(runtime, request["anchor"], request)
+    models = [Subject(runtime, path, request) for path in request["models"]]
+    say("timing")
+    gc.collect()
+    gc.disable()
+    session = Session(anchor, models, request)
+    session.run()
+    return {
+        "runtime": {"name": runtime.name, "version": runtime.version},
+        "peak_rss_bytes": peak_rss_bytes(),
+        "anchor": anchor.summary(),
+        "models": [model.summary() for model in models],
+    }
+
+
+def peak_rss_bytes() -> int | None:
+    """Return the most memory this process held, or None where the system does not tell.
+
+    Linux's getrusage would count what the parent held when it forked, so /proc goes first.
+    """
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def leave_nothing_behind(time_limit_s: float) -> None:
+    """Die by the alarm if whoever started us is no longer there to end us, and write no core file."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(int(time_limit_s) + 2)
+    try:
+        import resource
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> int:
+    """Answer the request on standard output, which native code is kept from writing to."""
+    answer_to = os.dup(1)
+    os.dup2(2, 1)
+    status = 0
+    try:
+        request = json.loads(sys.argv[1] if len(sys.argv) > 1 else sys.stdin.read())
+        leave_nothing_behind(request["time_limit_s"])
+        answer = measure(request)
+    except Exception as error:  # whatever it is, it is the answer
+        reason = " ".join(str(error).split())
+        answer, status = {"error": f"{type(error).__name__}: {reason}"}, 1
+    with os.fdopen(answer_to, "w") as stream:
+        json.dump(answer, stream)
+    return status
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # the answer is out; tearing down native code can only take time or crash

@@ -1,0 +1,13 @@
+"""Errors of this room.
+
+DeviceError(ValueError)       a profile, a connection or a runner that cannot be used as asked
+└── MeasuringFailed           the device was reached, but this model could not be measured on it
+"""
+
+
+class DeviceError(ValueError):
+    """A profile, a connection or a runner that cannot be used as asked; the message names the way out."""
+
+
+class MeasuringFailed(DeviceError):
+    """The device was reached, but this model could not be measured on it (crash, time limit, bad answer)."""

@@ -1,0 +1,66 @@
+"""Numbers that say where they come from."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hardware_profiles.value import Value
+
+Provenance = Literal["measured", "emulated", "estimated"]
+Verdict = Literal["stable", "noisy", "drifting"]
+Statistic = Literal["min", "median", "p90"]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Source(Value):
+    """How a number came about: on which device, machine and runtime, with how many threads."""
+
+    provenance: Provenance
+    device: str
+    machine: str | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+
+class Measurement(Value):
+    """One number. The unit is in the metric's name; `low` and `high` bound it where that is known."""
+
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    source: Source
+
+
+class Latency(Value):
+    """What repeated runs of one model showed.
+
+    `latency_ms` is the ranked figure: min(model) / min(anchor), taken side by side in rounds (see
+    statistics.py), times the anchor's constant for this device, runtime and threads; `low_ms` and
+    `high_ms` bound it. The rest is what was seen, in ms, on a machine that may have been busy: a
+    user feels the median and the p90.
+    """
+
+    latency_ms: Positive
+    low_ms: Positive
+    high_ms: Positive
+    min_ms: Positive
+    median_ms: Positive
+    p90_ms: Positive
+    p99_ms: Positive
+    anchor_ratio: Positive
+    runs: Annotated[int, Field(ge=1)]
+    verdict: Verdict
+    source: Source
+
+    def statistic(self, name: Statistic) -> float:
+        """Return the figure, in ms, that a limit is put on: the ranked one for `min`."""
+        return {"min": self.latency_ms, "median": self.median_ms, "p90": self.p90_ms}[name]
+
+    @property
+    def measurement(self) -> Measurement:
+        """The ranked figure as a measurement."""
+        return Measurement(
+            metric="latency_ms", value=self.latency_ms, low=self.low_ms, high=self.high_ms, source=self.source
+        )

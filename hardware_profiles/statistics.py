@@ -1,0 +1,168 @@
+"""From what a run of `bench.py` saw to a latency that repeats.
+
+A busy machine is not merely noisy: it is in one of several states (clock steps, a busy neighbour on the
+same physical core) for milliseconds to seconds, some of which nearly double a duration, and not by the
+same factor for every model. The minimum of a process is a matter of luck then, and so is a quotient of two minima
+from different moments. So the quotient min(model) / min(anchor) is taken within each round, where both
+stood side by side, and only rounds count in which the machine was quick all along.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator
+
+from hardware_profiles.measurement import Latency, Positive, Source, Verdict
+from hardware_profiles.value import Value
+
+QUICK = 1.25
+"""A burst is quick within this factor of the quickest: clock steps lie within, contention without."""
+AGREE = 0.02
+"""How far the anchor's bursts before and after may differ for a round to have passed in one state."""
+FEWEST_QUICK = 5
+"""With fewer quick rounds than this, the machine counts as busy throughout."""
+QUANTILE = 0.25
+"""Which quantile of the quick rounds is ranked: what disturbs a model unseen only makes it slower."""
+PLACEMENT = 0.02
+"""What a fresh process changes by where it happens to lie in memory: twice the 1 % seen in repeats."""
+WIDE = 0.10
+"""An interval wider than this, as a fraction of the latency, is called noisy."""
+DRIFT = 0.05
+"""Halves of a run that differ by more than this are called drifting."""
+
+Array = npt.NDArray[np.float64]
+
+
+class Summary(Value):
+    """What one run saw of one model: nanoseconds, and per round (anchor, model, anchor) minima."""
+
+    min_ns: Positive
+    median_ns: Positive
+    p90_ns: Positive
+    p99_ns: Positive
+    runs: int = Field(ge=1)
+    rounds: tuple[tuple[Positive, Positive, Positive], ...] = ()
+
+
+class Timing(Summary):
+    """A summary of a model, of which there are rounds to judge by."""
+
+    @field_validator("rounds")
+    @classmethod
+    def _some(cls, rounds: tuple[object, ...]) -> tuple[object, ...]:
+        if not rounds:
+            raise ValueError("a timing needs at least one round, got none")
+        return rounds
+
+
+class Ratio(Value):
+    """A model's duration in units of the anchor's: estimate, interval, and how it came about."""
+
+    value: Positive
+    low: Positive
+    high: Positive
+    quick_rounds: int
+    drift: float
+
+
+def latency(timing: Timing, anchor_min_ns: float, constant_ms: float, source: Source) -> Latency:
+    """Judge one model's timing.
+
+    `anchor_min_ns` is the anchor's minimum in this run, `constant_ms` what it takes on this device.
+    `latency_ms` is the ratio to the anchor (see `ratio_to_anchor`) times the constant. Where the
+    machine was never quick, the model's slow-down is not known from the anchor's: it lies between
+    none and the anchor's own, so the interval then reaches up to the model's plain minimum.
+    """
+    reference_ns = min(anchor_min_ns, constant_ms * 1e6)
+    ratio = ratio_to_anchor(timing, reference_ns)
+    busy = ratio.quick_rounds < FEWEST_QUICK
+    high_ms = ratio.high * constant_ms
+    return Latency(
+        latency_ms=ratio.value * constant_ms,
+        low_ms=ratio.low * constant_ms,
+        high_ms=max(high_ms, timing.min_ns / 1e6) if busy else high_ms,
+        min_ms=timing.min_ns / 1e6,
+        median_ms=timing.median_ns / 1e6,
+        p90_ms=timing.p90_ns / 1e6,
+        p99_ms=timing.p99_ns / 1e6,
+        anchor_ratio=ratio.value,
+        runs=timing.runs,
+        verdict=verdict(ratio),
+        source=source,
+    )
+
+
+def ratio_to_anchor(timing: Timing, reference_ns: float) -> Ratio:
+    """Estimate min(model) / min(anchor) from the rounds; `reference_ns` is the anchor at its quickest.
+
+    Each round gives model / sqrt(before * after). Of the quick rounds (see `quick_rounds`) the lower
+    quartile is taken; where there are too few, the median of those in which the anchor's bursts
+    agree, for then the anchor is disturbed as much as the model.
+    The interval is the distribution-free 95 % one for a quantile from order statistics, whose ranks
+    follow the binomial distribution (W. J. Conover, Practical Nonparametric Statistics, section on
+    confidence intervals for a quantile; normal approximation), widened by PLACEMENT for what only
+    a fresh process would show.
+    """
+    rounds = np.asarray(timing.rounds, dtype=np.float64)
+    ratios = rounds[:, 1] / np.sqrt(rounds[:, 0] * rounds[:, 2])
+    quick = quick_rounds(rounds, reference_ns)
+    if (count := int(quick.sum())) >= FEWEST_QUICK:
+        chosen, quantile = ratios[quick], QUANTILE
+    else:
+        agreeing = agreeing_rounds(rounds)
+        chosen, quantile = (ratios[agreeing] if agreeing.sum() >= FEWEST_QUICK else ratios), 0.5
+    low, high = quantile_interval(chosen, quantile)
+    return Ratio(
+        value=float(np.quantile(chosen, quantile)),
+        low=low * (1 - PLACEMENT),
+        high=high * (1 + PLACEMENT),
+        quick_rounds=count,
+        drift=drift(chosen, quantile),
+    )
+
+
+def agreeing_rounds(rounds: Array) -> npt.NDArray[np.bool_]:
+    """Mark the rounds (n × 3) whose anchor bursts, before and after, agree: the state did not change."""
+    before, after = rounds[:, 0], rounds[:, 2]
+    agreeing: npt.NDArray[np.bool_] = np.maximum(before, after) <= (1 + AGREE) * np.minimum(before, after)
+    return agreeing
+
+
+def quick_rounds(rounds: Array, reference_ns: float) -> npt.NDArray[np.bool_]:
+    """Mark the rounds (n × 3) in which anchor and model were quick, and the anchor's bursts agree."""
+    slowest = np.maximum(rounds[:, 0], rounds[:, 2])
+    quick: npt.NDArray[np.bool_] = slowest <= QUICK * reference_ns
+    return quick & agreeing_rounds(rounds) & (rounds[:, 1] <= QUICK * rounds[:, 1].min())
+
+
+def quantile_interval(values: Array, quantile: float) -> tuple[float, float]:
+    """Return the 95 % interval for a quantile of the distribution that the values are drawn from."""
+    ordered, n = np.sort(values), len(values)
+    spread = 1.96 * math.sqrt(n * quantile * (1 - quantile))
+    first = max(0, math.floor(n * quantile - spread) - 1)
+    last = min(n - 1, math.ceil(n * quantile + spread))
+    estimate = float(np.quantile(values, quantile))
+    return min(float(ordered[first]), estimate), max(float(ordered[last]), estimate)
+
+
+def drift(values: Array, quantile: float) -> float:
+    """Return how much the second half of a run differs from the first, as a fraction; 0 if too short."""
+    if len(values) < 2 * FEWEST_QUICK:
+        return 0.0
+    half = len(values) // 2
+    first, second = np.quantile(values[:half], quantile), np.quantile(values[half:], quantile)
+    return float(second / first - 1)
+
+
+def verdict(ratio: Ratio) -> Verdict:
+    """Say how far the figure is to be trusted.
+
+    noisy: the machine was hardly ever quick, or the interval is wide. drifting: the model changed
+    against the anchor in the course of the run. stable: neither.
+    """
+    if ratio.quick_rounds < FEWEST_QUICK:
+        return "noisy"
+    if abs(ratio.drift) > DRIFT:
+        return "drifting"
+    return "noisy" if ratio.high - ratio.low > WIDE * ratio.value else "stable"

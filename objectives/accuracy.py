@@ -1,0 +1,45 @@
+"""Scores of a `.tflite`, as the device would give them: one sample at a time through LiteRT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from objectives.normalise import Normaliser
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Scorer:
+    """A loaded `.tflite`. Quantizes and dequantizes at the edges where the file asks for it."""
+
+    def __init__(self, data: bytes, normaliser: Normaliser) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_content=data, num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._normaliser = normaliser
+        self.input = self._interpreter.get_input_details()[0]
+        self.output = self._interpreter.get_output_details()[0]
+
+    def scores(self, x: Array) -> Array:
+        """Return logits, (samples, classes), float32, for raw samples, (samples, *input_shape)."""
+        return np.stack([self._run(sample) for sample in self._prepared(x)])
+
+    def _run(self, sample: Array) -> Array:
+        self._interpreter.set_tensor(self.input["index"], sample[None])
+        self._interpreter.invoke()
+        result = self._interpreter.get_tensor(self.output["index"])[0]
+        scale, zero = self.output["quantization"]
+        return result if not scale else (result.astype(np.float32) - zero) * np.float32(scale)
+
+    def _prepared(self, x: Array) -> Any:
+        scale, zero = self.input["quantization"]
+        for sample in x:
+            if not scale:
+                yield np.asarray(sample, np.float32)
+                continue
+            coded = np.round(self._normaliser.apply(sample[None])[0] / scale) + zero
+            yield np.clip(coded, -128, 127).astype(np.int8)

@@ -1,0 +1,150 @@
+"""One trial's work: candidate → screened → trained → compressed → artifact → measurements → outcome."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from hardware_profiles.artifact import ArtifactStore
+from hardware_profiles.connect import connect
+from hardware_profiles.errors import DeviceError, MeasuringFailed
+from hardware_profiles.measurement import Latency, Measurement, Source
+from objectives.blank import randomise
+from objectives.canonical import least_bytes
+from objectives.datasets.store import open_data
+from objectives.goals import Goal, Violation, limited_metric
+from objectives.goals import violations as broken_limits
+from objectives.metrics import load_metric
+from objectives.outcome import Evidence, Failed, Infeasible, Measured, Outcome
+from objectives.setting import Setting
+from objectives.stages import Clock, FoldWork, Form
+from objectives.weights import WeightStore
+from spaces.candidate import Candidate
+
+
+class Evaluator:
+    """Evaluates candidates of one study, in one process that keeps TensorFlow warm.
+
+    Opening it reads the data; raises DataError or DeviceError where that or the device is not there.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._runner = connect(setting.profile, setting.threads)
+        self._artifacts = ArtifactStore(setting.artifacts)
+        self._weights = WeightStore(setting.weights, setting.weights_budget_bytes)
+        data = open_data(setting.data_root, setting.data_digest)
+        metric = load_metric(setting.metric, setting.metric_direction)
+        self._folds = [FoldWork(setting, data, fold, i, metric) for i, fold in enumerate(data.folds)]
+
+    def evaluate(self, candidate: Candidate) -> Outcome:
+        """Return how the trial ended. Whatever goes wrong is an outcome too, with its reason."""
+        clock = Clock()
+        try:
+            return self._screened(candidate, clock) or self._measured(candidate, clock)
+        except MeasuringFailed as error:
+            return _failed(error, "candidate", clock)
+        except (OSError, DeviceError) as error:
+            return _failed(error, "infrastructure", clock)
+        except Exception as error:  # noqa: BLE001 - of TensorFlow and its converter anything may come; it costs this candidate
+            return _failed(error, "candidate", clock)
+
+    def _screened(self, candidate: Candidate, clock: Clock) -> Infeasible | None:
+        """Return what limits make training pointless, told by a bound and then by the blank."""
+        goals = {goal.metric: goal for goal in self._setting.goals if goal.limit is not None}
+        with clock("screen"):
+            if (size := goals.get("model_bytes")) is None and "latency_ms" not in goals:
+                return None
+            least = least_bytes(candidate, self._setting.problem)
+            if size is not None and size.violation(least) > 0:
+                return _infeasible(size, least, _bytes(least, self._source("estimated")), clock)
+            return self._screen_blank(candidate, goals, clock)
+
+    def _screen_blank(self, candidate: Candidate, goals: dict[str, Goal], clock: Clock) -> Infeasible | None:
+        fold = self._folds[0]
+        data = fold.convert(randomise(fold.network(candidate), self._setting.seed), candidate)
+        size, latency = goals.get("model_bytes"), goals.get("latency_ms")
+        stored = _bytes(len(data), self._source("measured"))
+        if size is not None and size.violation(len(data)) > 0:
+            return _infeasible(size, len(data), stored, clock)
+        if latency is None or latency.limit_on != "min":
+            return None
+        measured = self._measure(data)
+        if latency.violation(measured.low_ms) <= 0:
+            return None
+        return _infeasible(latency, measured.latency_ms, (*stored, *_timings(measured)), clock, measured)
+
+    def _measured(self, candidate: Candidate, clock: Clock) -> Measured | Infeasible:
+        forms = [fold.form(candidate, self._weights, clock) for fold in self._folds]
+        shipped = forms[0]
+        name = self._artifacts.put(shipped.data)
+        with clock("measure"):
+            latency = self._runner.measure([self._artifacts.path(name)], self._setting.anchor)[0]
+        evidence = Evidence(
+            measurements=(*self._accuracy(forms), *_timings(latency), *self._sizes(shipped)),
+            latency=latency,
+            artifact=name,
+            curve=shipped.curve,
+            parameters=shipped.parameters,
+            seconds=clock.seconds,
+        )
+        broken = broken_limits(self._setting.goals, evidence.values)
+        return Infeasible(violations=broken, evidence=evidence) if broken else Measured(evidence=evidence)
+
+    def _measure(self, data: bytes) -> Latency:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "blank.tflite")
+            path.write_bytes(data)
+            return self._runner.measure([path], self._setting.anchor)[0]
+
+    def _accuracy(self, forms: list[Form]) -> tuple[Measurement, ...]:
+        source = self._source("measured")
+        values = [form.value for form in forms]
+        return (
+            Measurement(metric="accuracy", value=float(np.mean(values)), low=min(values), high=max(values), source=source),
+            Measurement(metric="float_accuracy", value=float(np.mean([f.float_value for f in forms])), source=source),
+            Measurement(metric="sparsity_reached", value=forms[0].sparsity, source=source),
+        )
+
+    def _sizes(self, form: Form) -> tuple[Measurement, ...]:
+        deflated = len(zlib.compress(form.data, 9))
+        source = self._source("measured")
+        return (
+            *_bytes(len(form.data), source),
+            Measurement(metric="compressed_bytes", value=deflated, source=source),
+        )
+
+    def _source(self, provenance: str) -> Source:
+        return Source.model_validate({"provenance": provenance, "device": self._setting.profile.name})
+
+
+def _failed(error: Exception, fault: str, clock: Clock) -> Failed:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    known = isinstance(error, ValueError) and type(error).__module__.split(".")[0] in ("objectives", "hardware_profiles")
+    text = lines[0] if known else f"{type(error).__name__}: {lines[0]}"
+    return Failed.model_validate({"error": text, "fault": fault, "evidence": Evidence(seconds=clock.seconds)})
+
+
+def _infeasible(
+    goal: Goal, value: float, found: tuple[Measurement, ...], clock: Clock, latency: Latency | None = None
+) -> Infeasible:
+    assert goal.limit is not None
+    broken = Violation(metric=limited_metric(goal), limit=goal.limit, value=value, excess=goal.violation(value))
+    evidence = Evidence(measurements=found, latency=latency, seconds=clock.seconds)
+    return Infeasible(violations=(broken,), evidence=evidence)
+
+
+def _bytes(count: int, source: Source) -> tuple[Measurement, ...]:
+    return (Measurement(metric="model_bytes", value=count, source=source),)
+
+
+def _timings(latency: Latency) -> tuple[Measurement, ...]:
+    source = latency.source
+    return (
+        latency.measurement,
+        Measurement(metric="latency_median_ms", value=latency.median_ms, source=source),
+        Measurement(metric="latency_p90_ms", value=latency.p90_ms, source=source),
+    )

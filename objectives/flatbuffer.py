@@ -1,0 +1,59 @@
+"""Reading and writing `.tflite` files through the schema that ships with the runtime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IDENTIFIER = b"TFL3"
+
+
+def schema() -> Any:
+    """Return the generated schema module."""
+    from ai_edge_litert import schema_py_generated
+
+    return schema_py_generated
+
+
+def unpack(data: bytes) -> Any:
+    """Return the file as a tree of mutable objects (`ModelT`)."""
+    return schema().ModelT.InitFromPackedBuf(data, 0)
+
+
+def pack(model: Any) -> bytes:
+    """Return the bytes of such a tree."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def type_name(code: int) -> str:
+    """Return the name of a tensor's type: FLOAT32, FLOAT16, INT8, …"""
+    return _name(schema().TensorType, code)
+
+
+def op_name(model: Any, op: Any) -> str:
+    """Return the name of an operator: CONV_2D, FULLY_CONNECTED, …"""
+    code = model.operatorCodes[op.opcodeIndex]
+    return _name(schema().BuiltinOperator, max(code.builtinCode, code.deprecatedBuiltinCode))
+
+
+def constant(model: Any, tensor: Any) -> np.ndarray[Any, Any] | None:
+    """Return the stored values of a tensor in its own type and shape, or None if it has none."""
+    import numpy as np
+
+    data = model.buffers[tensor.buffer].data
+    if data is None or not len(data):
+        return None
+    kinds = {"FLOAT32": "<f4", "FLOAT16": "<f2", "INT8": "i1", "UINT8": "u1", "INT32": "<i4", "INT64": "<i8"}
+    values = np.frombuffer(bytes(data), kinds[type_name(tensor.type)])
+    return values.reshape([] if tensor.shape is None else tensor.shape)
+
+
+def _name(enumeration: type, code: int) -> str:
+    names = {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}
+    return str(names[code])

@@ -1,0 +1,75 @@
+"""How a trial ended, as a value that travels between processes and into the record."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from hardware_profiles.measurement import Latency, Measurement
+from hardware_profiles.value import Value
+from objectives.goals import Violation
+
+
+class Epoch(Value):
+    """One point of a learning curve, of the float network. `valid` is the study's metric."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    loss: float
+    valid: float
+
+
+class Evidence(Value):
+    """What was learnt on the way, however the trial ended.
+
+    `measurements` by metric name: `accuracy` (the metric, of the `.tflite` on validation data),
+    `latency_ms`, `latency_median_ms`, `latency_p90_ms`, `model_bytes`, `compressed_bytes`,
+    `sparsity_reached`, `float_accuracy`. `seconds` says where the time went, by stage.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    latency: Latency | None = None
+    artifact: str | None = None
+    curve: tuple[Epoch, ...] = ()
+    parameters: int | None = None
+    seconds: dict[str, float] = {}
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The measured numbers by metric name."""
+        return {m.metric: m.value for m in self.measurements}
+
+
+class Measured(Value):
+    """The artifact exists, fits, and every goal has a number."""
+
+    state: Literal["measured"] = "measured"
+    evidence: Evidence
+
+
+class Infeasible(Value):
+    """A limit is broken; `violations` tells which and by how much."""
+
+    state: Literal["infeasible"] = "infeasible"
+    violations: tuple[Violation, ...]
+    evidence: Evidence = Evidence()
+
+
+class Stopped(Value):
+    """Training ended early because the trial could not reach the front any more."""
+
+    state: Literal["stopped"] = "stopped"
+    epoch: int
+    reason: str
+    evidence: Evidence = Evidence()
+
+
+class Failed(Value):
+    """Nothing to ship. `fault` is the candidate's own (never proposed again) or the infrastructure's."""
+
+    state: Literal["failed"] = "failed"
+    error: str
+    fault: Literal["candidate", "infrastructure"] = "candidate"
+    evidence: Evidence = Evidence()
+
+
+Outcome = Annotated[Measured | Infeasible | Stopped | Failed, Field(discriminator="state")]
+OUTCOME: TypeAdapter[Measured | Infeasible | Stopped | Failed] = TypeAdapter(Outcome)

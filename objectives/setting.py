@@ -1,0 +1,30 @@
+"""What all trials of a study share, as one value that travels to every worker."""
+
+from pathlib import Path
+from typing import Literal
+
+from hardware_profiles.profile import HardwareProfile
+from hardware_profiles.runners.base import Anchor
+from hardware_profiles.value import Value
+from objectives.goals import Direction, Goal
+from spaces.candidate import Problem
+
+
+class Setting(Value):
+    """Data, device and goals of a study, and the folders in which workers keep what they make."""
+
+    problem: Problem
+    data_root: Path
+    data_digest: str
+    goals: tuple[Goal, ...]
+    metric: str
+    metric_direction: Direction
+    input_type: Literal["float32", "int8"]
+    class_weights: Literal["none", "balanced"]
+    seed: int
+    profile: HardwareProfile
+    threads: int
+    anchor: Anchor
+    artifacts: Path
+    weights: Path
+    weights_budget_bytes: int

@@ -1,0 +1,72 @@
+"""Trained weights on disk, by digest, within a budget: what was not used for longest goes first."""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardware_profiles.artifact import write_atomically
+from objectives.outcome import Epoch
+
+Weights = list[np.ndarray[Any, np.dtype[Any]]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stage leaves behind: weights in the network's own order, and the learning curve."""
+
+    weights: Weights
+    curve: tuple[Epoch, ...]
+
+
+class WeightStore:
+    """A folder of trained networks, shared by every worker and study that uses it.
+
+    `budget_bytes` bounds the folder after each write; the files least recently read or written are
+    removed first, and the newest is always kept.
+    """
+
+    def __init__(self, root: Path, budget_bytes: int) -> None:
+        self._root, self._budget_bytes = root, budget_bytes
+
+    def get(self, digest: str) -> Trained | None:
+        """Return what is kept under a digest, or None if it is not there (any more)."""
+        try:
+            data = self._path(digest).read_bytes()
+            os.utime(self._path(digest))
+        except FileNotFoundError:
+            return None
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            weights = [arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)]
+            rows = arrays["curve"].tolist()
+        return Trained(weights, tuple(Epoch(epoch=int(e), loss=loss, valid=valid) for e, loss, valid in rows))
+
+    def put(self, digest: str, trained: Trained) -> None:
+        """Keep a stage's result, and make room. Safe against a kill at any instant."""
+        buffer = io.BytesIO()
+        curve = np.array([(point.epoch, point.loss, point.valid) for point in trained.curve]).reshape(-1, 3)
+        np.savez(buffer, *trained.weights, curve=curve)
+        write_atomically(self._path(digest), buffer.getvalue())
+        self._make_room(keep=self._path(digest))
+
+    def _path(self, digest: str) -> Path:
+        return self._root / f"{digest}.npz"
+
+    def _make_room(self, keep: Path) -> None:
+        files = sorted((_stat(path), path) for path in self._root.glob("*.npz"))
+        surplus = sum(size for (_, size), _ in files) - self._budget_bytes
+        for (_, size), path in files:
+            if surplus > 0 and path != keep:
+                path.unlink(missing_ok=True)
+                surplus -= size
+
+
+def _stat(path: Path) -> tuple[float, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:  # another worker made room at the same time
+        return (0.0, 0)
+    return (found.st_mtime, found.st_size)

@@ -1,0 +1,138 @@
+"""The model card: what a colleague wants to know before using an exported model."""
+
+import re
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from search.front import figures
+from search.shipment import Shipment
+from search.tables import describe, human_bytes, human_ms
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$!])")
+RANKED = (
+    "The ranked\n  figure is the minimum of the runs over that of an anchor model that ran in turn with it, "
+    "times the anchor's own\n  time on this machine: what repeats. The rest was seen, other load included."
+)
+INPUT_FILES = {
+    "table": "a .csv with these columns, or a .npy",
+    "image": "a picture (needs pillow), or a .npy",
+    "series": "a .npy",
+}
+
+
+def plain(text: object) -> str:
+    """Return text so that Markdown shows it as it is, on one line, and no HTML gets through."""
+    return SPECIAL.sub(r"\\\1", escape(" ".join(str(text).split()), quote=False))
+
+
+def code(text: object) -> str:
+    """Return text to stand between backticks in a table: on one line, without what would end either."""
+    return " ".join(str(text).split()).replace("`", "'").replace("|", "¦")
+
+
+def model_card(shipment: Shipment) -> str:
+    """Return the card as Markdown. What users named is escaped."""
+    template = Template(files("search").joinpath("templates/model_card.md").read_text(encoding="utf-8"))
+    return template.substitute(
+        _results(shipment) | _latency(shipment) | _input(shipment) | _network(shipment) | _study(shipment)
+    )
+
+
+def _results(shipment: Shipment) -> dict[str, object]:
+    held, validation = shipment.held_out, figures(shipment.record).get("accuracy")
+    folds = shipment.study.data.folds
+    fold_words = f", mean of {folds} folds" if folds > 1 else ""
+    return {
+        "metric": plain(shipment.study.plan.metric),
+        "test": f"{held.value:.4f}",
+        "test_low": f"{held.low:.4f}",
+        "test_high": f"{held.high:.4f}",
+        "test_samples": held.samples,
+        "validation": "not known" if validation is None else f"{validation:.4f}",
+        "validation_samples": f"{shipment.study.data.sizes[1]}{fold_words}",
+    }
+
+
+def _latency(shipment: Shipment) -> dict[str, object]:
+    latency, source = shipment.latency, shipment.latency.source
+    runtime = " ".join(word for word in (source.runtime, source.runtime_version) if word)
+    threads = "" if source.threads is None else f"{source.threads} thread{'s' if source.threads > 1 else ''}"
+    return {
+        "latency": human_ms(latency.latency_ms),
+        "latency_range": f"{human_ms(latency.low_ms)} to {human_ms(latency.high_ms)}",
+        "provenance": source.provenance,
+        "machine": code(source.machine or "not named"),
+        "runtime": plain(runtime or "the device's own runtime"),
+        "threads": threads or "the runtime's own number of threads",
+        "ranked": RANKED if source.provenance == "measured" else "It is no measurement on that device.",
+        "runs": latency.runs,
+        "median": human_ms(latency.median_ms),
+        "p90": human_ms(latency.p90_ms),
+        "p99": human_ms(latency.p99_ms),
+        "verdict": latency.verdict,
+    }
+
+
+def _input(shipment: Shipment) -> dict[str, object]:
+    data, source, sink = shipment.study.data, shipment.inputs[0], shipment.outputs[0]
+    known = shipment.sample_class is not None
+    true = f"\nThe true class of `sample.npy` is {plain(shipment.sample_class)}." if known else ""
+    inside = "Normalisation is part of the model: give raw values."
+    outside = "The model takes normalised int8 values; `infer.py` makes them of raw ones by `model.json`."
+    return {
+        "kind": data.kind,
+        "shape": data.input_shape,
+        "columns": _columns(shipment),
+        "normalisation": inside if shipment.applied_by == "model" else outside,
+        "input_files": INPUT_FILES[data.kind] if data.kind != "table" or data.columns else "a .npy",
+        "sample_class": true,
+        "input_name": code(source.name),
+        "input_type": source.dtype,
+        "input_shape": source.shape,
+        "output_name": code(sink.name),
+        "output_type": sink.dtype,
+        "class_count": len(data.classes),
+        "classes": ", ".join(plain(name) for name in data.classes),
+    }
+
+
+def _columns(shipment: Shipment) -> str:
+    lines = []
+    for column in shipment.study.data.columns or ():
+        kinds = ": " + ", ".join(plain(c) for c in column.categories) if column.categories is not None else ""
+        lines.append(f"  - {plain(column.name)}{kinds}\n")
+    return "- Its columns, in order:\n" + "".join(lines) if lines else ""
+
+
+def _network(shipment: Shipment) -> dict[str, object]:
+    record, size = shipment.record, len(shipment.tflite)
+    compressed, sparsity = figures(record).get("compressed_bytes"), figures(record).get("sparsity_reached")
+    count = record.evidence.parameters
+    return {
+        "architecture": code(describe(shipment.candidate.architecture)),
+        "parameters": "an unknown number of" if count is None else f"{count:,}",
+        "precision": shipment.candidate.compression.precision,
+        "sparsity": f", {100 * sparsity:.0f} % of them zero" if sparsity else "",
+        "model_bytes": human_bytes(size),
+        "model_bytes_exact": f"{size:,}",
+        "compressed": f", {human_bytes(compressed)} compressed" if compressed else "",
+    }
+
+
+def _study(shipment: Shipment) -> dict[str, object]:
+    study = shipment.study
+    device = study.profile.name if study.profile.title == study.profile.name else study.profile.title
+    return {
+        "title": f"{plain(study.data.name)} on {plain(study.profile.name)}",
+        "study": code(study.name),
+        "trial": shipment.record.number,
+        "device": plain(device),
+        "measured": sum(r.state == "measured" for r in study.trials),
+        "data": plain(study.data.name),
+        "digest": code(study.data.digest),
+        "sizes": " / ".join(f"{size:,}" for size in study.data.sizes),
+        "versions": "\n".join(
+            f"| {plain(name)} | {plain(v)} |" for name, v in sorted(study.versions.items())
+        ),
+    }

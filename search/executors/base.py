@@ -1,0 +1,38 @@
+"""The seam to whatever does the work of trials: in this process, on Ray, or (in tests) from a table."""
+
+from typing import NamedTuple, Protocol
+
+from objectives.outcome import Outcome
+from spaces.candidate import Candidate
+
+
+class Finished(NamedTuple):
+    """A trial that came back, and how it ended."""
+
+    number: int
+    outcome: Outcome
+
+
+class Executor(Protocol):
+    """Evaluates candidates, some at a time.
+
+    Every submitted number comes back once from `next`, whatever happens to the worker that had it: a
+    worker's death is a `Failed` whose fault is the infrastructure's.
+    """
+
+    @property
+    def capacity(self) -> int:
+        """How many trials may be under way at once."""
+        ...
+
+    def submit(self, number: int, candidate: Candidate) -> None:
+        """Start a trial. At most `capacity` may be under way."""
+        ...
+
+    def next(self, timeout_s: float) -> Finished | None:
+        """Wait for a trial to come back, or return None after the time is up."""
+        ...
+
+    def close(self) -> None:
+        """End the workers, and with them whatever they are at."""
+        ...

@@ -1,0 +1,114 @@
+"""What the commands share: options, where things are kept, one JSON document on standard output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from search.plan import Limits
+    from search.study import Places
+    from search.trial import StudyRecord
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def example(line: str) -> dict[str, str]:
+    """Return the click setting that ends a command's help with an example."""
+    return {"epilog": f"\b\nExample:\n  {line}"}
+
+
+def add(function: F, options: tuple[Callable[[F], F], ...]) -> F:
+    """Decorate a function with options, the first one on top."""
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def places_options(function: F) -> F:
+    """Add the options that say where things are kept."""
+    return add(
+        function,
+        (
+            click.option("--storage", envvar="EDGESEARCH_STORAGE", help="Optuna storage URL; ${VAR} is filled in."),
+            click.option("--tracking-uri", envvar="EDGESEARCH_TRACKING_URI", help="MLflow store or server."),
+        ),
+    )
+
+
+def limit_options(function: F) -> F:
+    """Add the hard limits."""
+    return add(
+        function,
+        (
+            click.option("--max-latency-ms", metavar="TIME", help="Milliseconds, or 800us, 1s."),
+            click.option("--max-model-bytes", metavar="SIZE", help="Bytes, or 64K, 1M."),
+            click.option("--min-accuracy", metavar="SHARE", type=float, help="Of the study's metric."),
+        ),
+    )
+
+
+json_option = click.option("--json", "to_json", is_flag=True, help="One JSON document on standard output.")
+
+
+def limits_of(max_latency_ms: str | None, max_model_bytes: str | None, min_accuracy: float | None) -> dict[str, Any]:
+    """Return the limits that were given, by the names that a plan has for them."""
+    given = {"latency_ms": max_latency_ms, "model_bytes": max_model_bytes, "accuracy": min_accuracy}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def checked_limits(given: dict[str, Any]) -> Limits:
+    """Return limits given on the command line. Raises StudyError for what is none."""
+    from pydantic import ValidationError
+
+    from search.errors import StudyError
+    from search.plan import Limits
+
+    try:
+        return Limits.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise StudyError(
+            f"the limit on {first['loc'][0]}: {str(first['msg']).removeprefix('Value error, ')}, got {first['input']!r}"
+        ) from error
+
+
+def as_json(value: object) -> None:
+    """Print one JSON document on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def places(storage: str | None = None, tracking_uri: str | None = None, ray_address: str | None = None) -> Places:
+    """Return where things are kept, by the options and the environment."""
+    from search.home import find_home
+    from search.study import Places
+
+    return Places(find_home(), storage, tracking_uri, ray_address)
+
+
+def record_of(name: str, where: Places) -> StudyRecord:
+    """Return a study as a value."""
+    from search.storage import load, read_study
+
+    return read_study(load(where.opened, name))
+
+
+def out() -> Any:
+    """Return a console for tables on standard output."""
+    from rich.console import Console
+
+    return Console(soft_wrap=False)
+
+
+def say(text: str) -> None:
+    """Print a line on standard error."""
+    click.echo(text, err=True)
+
+
+def folder(path: str) -> Path:
+    """Return a path that a user wrote, `~` filled in."""
+    return Path(path).expanduser()

@@ -1,0 +1,151 @@
+"""What a study needs, as one value: read from YAML or flags, written back into the study."""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from hardware_profiles.measurement import Statistic
+from objectives.datasets.spec import DataSpec
+from objectives.goals import Direction, Goal
+from search.errors import StudyError
+from search.units import parse_bytes, parse_ms
+from spaces.chooser import Range
+from spaces.value import Value, digest
+
+OBJECTIVES = ("accuracy", "latency_ms", "model_bytes")
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def _data(value: object) -> object:
+    return {"source": value} if isinstance(value, str) else value
+
+
+def _range(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return {"type": "choices", "options": value}
+    if not isinstance(value, dict):
+        return {"type": "choices", "options": [value]}
+    if "type" in value:
+        return value
+    whole = all(isinstance(v, int) for k, v in value.items() if k in ("low", "high", "step"))
+    return {"type": "integers" if whole else "reals", **value}
+
+
+class Limits(Value):
+    """Hard limits: what breaks one cannot be on the front."""
+
+    accuracy: float | None = None
+    latency_ms: Annotated[float, Field(gt=0), BeforeValidator(parse_ms)] | None = None
+    model_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
+
+
+class StudyPlan(Value):
+    """Everything that a study needs and that can repeat it; no address and no secret is part of it."""
+
+    data: Annotated[DataSpec, BeforeValidator(_data)]
+    device: str = "this-machine"
+    task: Literal["classification"] = "classification"
+    space: str | None = None
+    ranges: dict[str, Annotated[Range, BeforeValidator(_range)]] = {}
+    metric: str = "accuracy"
+    metric_direction: Direction = "maximize"
+    objectives: tuple[Literal["accuracy", "latency_ms", "model_bytes"], ...] = OBJECTIVES
+    limits: Limits = Limits()
+    limit_on: Statistic = "min"
+    input_type: Literal["float32", "int8"] = "float32"
+    threads: Annotated[int, Field(ge=1)] = 1
+    class_weights: Literal["none", "balanced"] = "none"
+    epochs: Annotated[int, Field(ge=1)] = 20
+    seed: Annotated[int, Field(ge=0)] = 0
+    trials: Annotated[int, Field(ge=1)] = 100
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
+    workers: Annotated[int, Field(ge=1)] | None = None
+    name: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str | None) -> str | None:
+        if name is not None and (not NAME.fullmatch(name) or name in (".", "..")):
+            raise ValueError(f"a study's name is made of letters, digits, '.', '_' and '-', got '{name}'")
+        return name
+
+    @model_validator(mode="after")
+    def _some_objective(self) -> Self:
+        if not self.objectives or len(set(self.objectives)) != len(self.objectives):
+            raise ValueError(f"objectives are one or more of {', '.join(OBJECTIVES)}, each once, got {self.objectives}")
+        return self
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """The goals in a fixed order: accuracy, latency_ms, model_bytes."""
+        directions: dict[str, Direction] = {"accuracy": self.metric_direction}
+        limits = self.limits.model_dump()
+        return tuple(
+            Goal(
+                metric=metric,
+                direction=directions.get(metric, "minimize"),
+                objective=metric in self.objectives,
+                limit=limits[metric],
+                limit_on=self.limit_on if metric == "latency_ms" else "min",
+            )
+            for metric in OBJECTIVES
+            if metric in self.objectives or limits[metric] is not None
+        )
+
+
+def read_plan_file(path: Path) -> dict[str, Any]:
+    """Return what a YAML plan says. Raises StudyError for a file that cannot be read or is no mapping."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"the plan '{path}' cannot be read: {error.strerror}; name a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StudyError(f"the plan '{path}' is no YAML: {' '.join(str(error).split())}; mend that line") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise StudyError(f"a plan holds keys with values, but '{path}' does not; start with `data: digits`")
+    return content
+
+
+def make_plan(content: Mapping[str, Any]) -> StudyPlan:
+    """Return the plan. Raises StudyError, on one line, for the first thing that is wrong with it."""
+    try:
+        return StudyPlan.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(_explained(error)) from error
+
+
+def merged(content: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a plan with flags in their places; dotted names reach into a section."""
+    result: dict[str, Any] = {key: dict(v) if isinstance(v, dict) else v for key, v in content.items()}
+    for name, value in flags.items():
+        section, _, key = name.rpartition(".")
+        if not section:
+            result[key] = value
+            continue
+        inner = result.get(section) or {}
+        result[section] = {**(inner if isinstance(inner, dict) else {"source": inner}), key: value}
+    return result
+
+
+def _explained(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("choices", "integers", "reals"))
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(where)
+    if first["type"] == "missing":
+        return f"a plan needs '{where}'; add it to the plan or give --{where.split('.')[0]}"
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return f"the plan's {where}: {reason}, got {first['input']!r}" if where else reason
+
+
+def _unknown_key(where: str) -> str:
+    section, _, key = where.rpartition(".")
+    fields = {"": StudyPlan, "data": DataSpec, "limits": Limits}.get(section, StudyPlan).model_fields
+    close = get_close_matches(key, fields, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"a plan has no key '{where}'; {hint}(there are {', '.join(fields)})"

@@ -1,0 +1,74 @@
+"""From a chosen trial to what is exported: its file, and the one look at the test set."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hardware_profiles.artifact import ArtifactStore
+from objectives.accuracy import Scorer
+from objectives.datasets.store import open_data
+from objectives.metrics import interval, load_metric
+from objectives.normalise import Normaliser
+from search.errors import StudyError
+from search.shipment import HeldOut, Shipment, tensor_specs
+
+if TYPE_CHECKING:
+    import optuna
+
+    from objectives.datasets.store import Data
+    from search.home import Home
+    from search.trial import StudyRecord, TrialRecord
+
+TESTED = "test:"
+"""The study's attributes `test:<sha256>` hold what a file showed on the test set."""
+
+
+def shipment(study: optuna.Study, record: StudyRecord, trial: TrialRecord, home: Home) -> Shipment:
+    """Return all that exporting the trial needs; its file meets the test set here, once.
+
+    Raises StudyError where the file is gone, DataError where the prepared data is.
+    """
+    tflite = _artifact(trial, home)
+    data = open_data(home.data, record.data.digest)
+    fold = data.folds[0]
+    normaliser = Normaliser.fit(data.x_dev[fold.train], data.summary.kind)
+    inputs, outputs = tensor_specs(tflite)
+    x_valid, y_valid = data.x_dev[fold.valid], data.y_dev[fold.valid]
+    return Shipment(
+        study=record,
+        record=trial,
+        tflite=tflite,
+        inputs=inputs,
+        outputs=outputs,
+        normaliser=normaliser,
+        held_out=_tested(study, record, trial, Scorer(tflite, normaliser), data),
+        sample=np.asarray(x_valid[0]),
+        sample_class=record.data.classes[int(y_valid[0])],
+    )
+
+
+def _artifact(trial: TrialRecord, home: Home) -> bytes:
+    name = trial.evidence.artifact
+    try:
+        return ArtifactStore(home.artifacts).get(name or "")
+    except FileNotFoundError as error:
+        raise StudyError(
+            f"the file of trial {trial.number} is not in '{home.artifacts}'; set EDGESEARCH_HOME to the home it was made in"
+        ) from error
+
+
+def _tested(study: optuna.Study, record: StudyRecord, trial: TrialRecord, scorer: Scorer, data: Data) -> HeldOut:
+    """Return what the file shows on the test set: from the record if it met it before."""
+    key = f"{TESTED}{trial.evidence.artifact}"
+    if key in study.user_attrs:
+        return HeldOut.model_validate(json.loads(study.user_attrs[key]))
+    x, y = data.test()
+    metric = load_metric(record.plan.metric, record.plan.metric_direction)
+    scores = scorer.scores(x)
+    low, high = interval(metric, y, scores)
+    tested = HeldOut(value=metric(y, scores), low=low, high=high, samples=len(y))
+    study.set_user_attr(key, tested.model_dump_json())
+    return tested

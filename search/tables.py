@@ -1,0 +1,212 @@
+"""Trials as rows for `--json` and as tables for a terminal."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, assert_never
+
+from search.front import figures
+from search.trial import StudyRecord, TrialRecord
+from spaces.candidate import Candidate
+from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual, Size
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Cell = str | int | float | bool | None
+
+KEYS = ("accuracy", "latency_ms", "model_bytes", "compressed_bytes", "sparsity_reached", "float_accuracy")
+"""Metrics that every row has, null where they are not known."""
+
+
+def describe(architecture: Iterable[Layer]) -> str:
+    """Return an architecture as short text: `conv16k3 · dws32k3s2 · pool · dense32`.
+
+    A number after the word is the filters or units, k the kernel, s the stride where it is not 1; sizes
+    that are not square are written `k5x1`. The classifier at the end goes without saying.
+    """
+    return " · ".join(_layer(layer) for layer in architecture)
+
+
+def _layer(layer: Layer) -> str:
+    match layer:
+        case Conv(filters=filters, kernel=kernel, stride=stride):
+            return f"conv{filters}{_window(kernel, stride)}"
+        case DepthwiseSeparable(filters=filters, kernel=kernel, stride=stride):
+            return f"dws{filters}{_window(kernel, stride)}"
+        case Residual(filters=filters, kernel=kernel, stride=stride):
+            return f"res{filters}{_window(kernel, stride)}"
+        case GlobalPool():
+            return "pool"
+        case Flatten():
+            return "flat"
+        case Dense(units=units):
+            return f"dense{units}"
+        case _:
+            assert_never(layer)
+
+
+def _window(kernel: Size, stride: Size) -> str:
+    return f"k{_size(kernel)}" + (f"s{_size(stride)}" if stride != (1, 1) else "")
+
+
+def _size(size: Size) -> str:
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
+def flat_parameters(candidate: Candidate) -> dict[str, Cell]:
+    """Return a candidate as flat names and plain values: `training.learning_rate`, `compression.precision`.
+
+    The architecture is one text (see `describe`).
+    """
+    flat: dict[str, Cell] = {"architecture": describe(candidate.architecture)}
+    for part, values in candidate.model_dump(mode="json", exclude={"architecture"}).items():
+        flat.update(_flatten(part, values))
+    return flat
+
+
+def _flatten(name: str, value: object) -> dict[str, Cell]:
+    if isinstance(value, dict):
+        return {k: v for key, inner in value.items() for k, v in _flatten(f"{name}.{key}", inner).items()}
+    return {name: value if isinstance(value, Cell) else str(value)}
+
+
+def row(record: TrialRecord) -> dict[str, Cell]:
+    """Return one trial as a flat object for JSON or a table; what is not known is None.
+
+    Latencies are in ms: `latency_ms` is the ranked figure with `latency_low_ms` and `latency_high_ms`
+    around it, and `latency_median_ms`, `latency_p90_ms` are what a user feels. `provenance` is that of
+    the latency.
+    """
+    values, latency, candidate = figures(record), record.latency, record.candidate
+    timed = record.measurement("latency_ms")
+    source = latency.source if latency else timed.source if timed else None
+    known = {key: values.get(key) for key in KEYS}
+    return {
+        "trial": record.number,
+        "state": record.state,
+        **known,
+        "latency_low_ms": latency.low_ms if latency else timed.low if timed else None,
+        "latency_high_ms": latency.high_ms if latency else timed.high if timed else None,
+        "latency_median_ms": values.get("latency_median_ms"),
+        "latency_p90_ms": values.get("latency_p90_ms"),
+        "latency_verdict": latency.verdict if latency else None,
+        "provenance": source.provenance if source else None,
+        "device": source.device if source else None,
+        "machine": source.machine if source else None,
+        "precision": candidate.compression.precision if candidate else None,
+        "parameters": record.evidence.parameters,
+        "artifact": record.evidence.artifact,
+        "reason": record.reason,
+        "duplicate_of": record.duplicate_of,
+        "retry_of": record.retry_of,
+        "candidate": candidate.digest if candidate else None,
+        **(flat_parameters(candidate) if candidate else {}),
+    }
+
+
+def rows(records: Iterable[TrialRecord]) -> list[dict[str, Cell]]:
+    """Return the trials as rows in the order given."""
+    return [row(record) for record in records]
+
+
+def human_bytes(count: float) -> str:
+    """Return a size in B, KiB or MiB, as limits count them (1 KiB is 1024 bytes)."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    return f"{count / 1024:.1f} KiB" if count < 1024**2 else f"{count / 1024**2:.2f} MiB"
+
+
+def human_ms(milliseconds: float) -> str:
+    """Return a time to three digits in us, ms or s."""
+    amount, unit = _timed(milliseconds)
+    return f"{_three_digits(milliseconds / amount)} {unit}"
+
+
+def human_latency(record: TrialRecord) -> str:
+    """Return a trial's latency with what bounds it, `12.1 us (12.0–12.4)`, or a dash."""
+    cells = row(record)
+    value, low, high = cells["latency_ms"], cells["latency_low_ms"], cells["latency_high_ms"]
+    if not isinstance(value, float):
+        return "–"
+    if not isinstance(low, float) or not isinstance(high, float):
+        return human_ms(value)
+    amount, _ = _timed(value)
+    return f"{human_ms(value)} ({_three_digits(low / amount)}–{_three_digits(high / amount)})"
+
+
+def _timed(milliseconds: float) -> tuple[float, str]:
+    shown = float(f"{milliseconds:.3g}")  # what rounds up to 1000 us is 1 ms
+    if shown < 1:
+        return 1e-3, "us"
+    return (1.0, "ms") if shown < 1000 else (1e3, "s")
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:#.3g}".rstrip(".") if float(f"{number:.3g}") < 1000 else f"{number:.0f}"
+
+
+def provenances(records: Iterable[TrialRecord]) -> str:
+    """Return how the latencies of these trials came about, each word once: `measured`."""
+    words = {str(word) for record in records if (word := row(record)["provenance"])}
+    return ", ".join(sorted(words)) or "not measured"
+
+
+def front_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
+    """Return the front as a table for a terminal, in the order given.
+
+    The latency's provenance stands in the heading, and in each cell too where it differs.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = tuple(records)
+    words = provenances(shown)
+    table = Table(title=Text(f"Pareto front of {study.name} on {study.profile.name}"), title_justify="left")
+    for heading in ("trial", study.plan.metric, f"latency ({words})", "size"):
+        table.add_column(Text(heading), justify="right", no_wrap=True)
+    for heading in ("precision", "architecture"):
+        table.add_column(heading, overflow="fold")
+    for record in shown:
+        cells = row(record)
+        word = f" {cells['provenance']}" if "," in words and cells["provenance"] else ""
+        table.add_row(
+            str(record.number),
+            _fraction(cells["accuracy"]),
+            human_latency(record) + word,
+            _size_text(cells["model_bytes"]),
+            str(cells["precision"] or "–"),
+            str(cells.get("architecture", "–")),
+        )
+    return table
+
+
+def trials_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
+    """Return trials as a table for a terminal, in the order given, with why those without a result ended."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = tuple(records)
+    table = Table(title=Text(f"Trials of {study.name} on {study.profile.name}"), title_justify="left")
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for heading in (study.plan.metric, f"latency ({provenances(shown)})", "size"):
+        table.add_column(Text(heading), justify="right", no_wrap=True)
+    table.add_column("architecture, or why it ended", overflow="fold")
+    for record in shown:
+        cells = row(record)
+        table.add_row(
+            str(record.number),
+            record.state,
+            _fraction(cells["accuracy"]),
+            human_latency(record),
+            _size_text(cells["model_bytes"]),
+            Text(str(cells["reason"] or cells.get("architecture", "–"))),
+        )
+    return table
+
+
+def _fraction(value: Cell) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "–"
+
+
+def _size_text(value: Cell) -> str:
+    return human_bytes(value) if isinstance(value, int | float) else "–"

@@ -1,0 +1,77 @@
+"""What is known of one trial and of a whole study, as values for every view."""
+
+from typing import Literal
+
+from hardware_profiles.measurement import Latency, Measurement
+from hardware_profiles.profile import HardwareProfile
+from hardware_profiles.runners.base import Anchor
+from objectives.datasets.spec import DataSummary
+from objectives.goals import Goal
+from objectives.outcome import Evidence, Failed, Infeasible, Outcome, Stopped
+from search.plan import StudyPlan
+from spaces.candidate import Candidate
+from spaces.value import Value
+
+State = Literal["measured", "infeasible", "stopped", "failed", "running", "waiting"]
+
+
+class TrialRecord(Value):
+    """One trial: the candidate and how it ended, or that it runs or waits."""
+
+    number: int
+    state: State
+    candidate: Candidate | None = None
+    outcome: Outcome | None = None
+    duplicate_of: int | None = None
+    retry_of: int | None = None
+
+    @property
+    def evidence(self) -> Evidence:
+        """What was learnt, empty while the trial runs."""
+        return Evidence() if self.outcome is None else self.outcome.evidence
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The measured numbers by metric name."""
+        return self.evidence.values
+
+    def measurement(self, metric: str) -> Measurement | None:
+        """Return the measurement of that name, or None."""
+        return next((m for m in self.evidence.measurements if m.metric == metric), None)
+
+    @property
+    def latency(self) -> Latency | None:
+        """The latency in full, or None."""
+        return self.evidence.latency
+
+    @property
+    def reason(self) -> str | None:
+        """Why the trial did not end measured, in one sentence."""
+        match self.outcome:
+            case Failed(error=error):
+                return error
+            case Stopped(reason=reason):
+                return reason
+            case Infeasible(violations=broken):
+                return "; ".join(f"{v.metric} {v.value:.6g} breaks the limit {v.limit:.6g}" for v in broken)
+            case _:
+                return None
+
+
+class StudyRecord(Value):
+    """A whole study as a value: the plan, what it ran on, and its trials in order of number."""
+
+    name: str
+    plan: StudyPlan
+    space: str
+    data: DataSummary
+    profile: HardwareProfile
+    anchor: Anchor
+    majority_accuracy: float
+    versions: dict[str, str]
+    trials: tuple[TrialRecord, ...]
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """The goals of the plan as it stands now."""
+        return self.plan.goals

@@ -1,0 +1,198 @@
+"""Ranges, and the seam to whatever chooses within them: a sampler, a generator, a record.
+
+A space never sees a sampler. It holds named ranges and asks a `Chooser` for a value of one;
+`Pick` joins the two and lets a plan narrow any range by its name.
+"""
+
+import math
+import random
+from collections.abc import Mapping
+from typing import Annotated, Literal, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from spaces.errors import SpaceError
+from spaces.value import Value
+
+Scalar = bool | int | float | str
+
+
+class Integers(Value):
+    """Whole numbers from `low` to `high`, both included, every `step`-th, or on a log scale."""
+
+    type: Literal["integers"] = "integers"
+    low: int
+    high: int
+    step: Annotated[int, Field(ge=1)] = 1
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low must not exceed high, got {self.low} > {self.high}")
+        if self.log and (self.low < 1 or self.step != 1):
+            raise ValueError(f"a log range starts at 1 or more and has step 1, got {self.low}, step {self.step}")
+        return self
+
+    def holds(self, value: Scalar) -> bool:
+        """Tell whether the value lies in this range."""
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and self.low <= int(value) <= self.high and (int(value) - self.low) % self.step == 0
+
+    def describe(self) -> str:
+        """Return the range as people write it."""
+        return f"{self.low} to {self.high}" + (f" in steps of {self.step}" if self.step > 1 else "")
+
+
+class Reals(Value):
+    """Numbers from `low` to `high`, every `step`-th if one is given, or on a log scale."""
+
+    type: Literal["reals"] = "reals"
+    low: float
+    high: float
+    step: Annotated[float, Field(gt=0)] | None = None
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low must not exceed high, got {self.low} > {self.high}")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError(f"a log range starts above 0 and has no step, got {self.low}, step {self.step}")
+        return self
+
+    def holds(self, value: Scalar) -> bool:
+        """Tell whether the value lies in this range."""
+        if isinstance(value, bool | str) or not self.low <= value <= self.high:
+            return False
+        steps = 0.0 if self.step is None else (value - self.low) / self.step
+        return math.isclose(steps, round(steps), abs_tol=1e-6)
+
+    def describe(self) -> str:
+        """Return the range as people write it."""
+        return f"{self.low:g} to {self.high:g}" + (f" in steps of {self.step:g}" if self.step else "")
+
+
+class Choices(Value):
+    """One of some options, in no order."""
+
+    type: Literal["choices"] = "choices"
+    options: Annotated[tuple[Scalar, ...], Field(min_length=1)]
+
+    def holds(self, value: Scalar) -> bool:
+        """Tell whether the value is one of the options."""
+        return value in self.options
+
+    def describe(self) -> str:
+        """Return the options as people write them."""
+        return ", ".join(str(option) for option in self.options)
+
+
+Range = Annotated[Integers | Reals | Choices, Field(discriminator="type")]
+Ranges = Mapping[str, "Integers | Reals | Choices"]
+
+
+class Chooser(Protocol):
+    """Something that can choose. The same name must not be asked twice for one candidate."""
+
+    def __call__(self, name: str, within: Integers | Reals | Choices) -> Scalar:
+        """Return a value within the range."""
+        ...
+
+
+class RandomChooser:
+    """Chooses evenly (on a log scale where the range says so) with a given generator."""
+
+    def __init__(self, generator: random.Random) -> None:
+        self._generator = generator
+
+    def __call__(self, name: str, within: Integers | Reals | Choices) -> Scalar:
+        match within:
+            case Choices(options=options):
+                return self._generator.choice(options)
+            case Integers(low=low, high=high, log=True):
+                drawn = math.exp(self._generator.uniform(math.log(low - 0.5), math.log(high + 0.5)))
+                return min(high, max(low, round(drawn)))
+            case Integers(low=low, high=high, step=step):
+                return self._generator.randrange(low, high + 1, step)
+            case Reals(low=low, high=high, log=True):
+                return min(high, max(low, math.exp(self._generator.uniform(math.log(low), math.log(high)))))
+            case Reals(low=low, high=high, step=None):
+                return self._generator.uniform(low, high)
+            case Reals(low=low, high=high, step=step):
+                return low + step * self._generator.randrange(int((high - low) / step + 1.000001))
+
+
+class Recorder:
+    """Wraps a chooser and keeps what was asked and answered, in `asked` and `answers`."""
+
+    def __init__(self, inner: Chooser) -> None:
+        self._inner = inner
+        self.asked: dict[str, Integers | Reals | Choices] = {}
+        self.answers: dict[str, Scalar] = {}
+
+    def __call__(self, name: str, within: Integers | Reals | Choices) -> Scalar:
+        if name in self.asked:
+            raise SpaceError(f"a space asks for each name once per candidate, but asked for '{name}' again")
+        self.asked[name] = within
+        self.answers[name] = self._inner(name, within)
+        return self.answers[name]
+
+
+class Pick:
+    """Ranges by name and the chooser to ask: `pick("filters", 2)` is one value for `filters_2`.
+
+    A range stored as `filters_2` goes before the family's own, `filters`. A range that leaves one
+    value is answered here, so that no sampler wastes a dimension on it.
+    """
+
+    def __init__(self, chooser: Chooser, ranges: Ranges) -> None:
+        self._chooser = chooser
+        self._ranges = ranges
+
+    def _value(self, family: str, index: int | None) -> Scalar:
+        name = family if index is None else f"{family}_{index}"
+        within = range_named(self._ranges, name)
+        only = single(within)
+        return self._chooser(name, within) if only is None else only
+
+    def integer(self, family: str, index: int | None = None) -> int:
+        """Ask for a whole number."""
+        return int(self._value(family, index))
+
+    def real(self, family: str, index: int | None = None) -> float:
+        """Ask for a number, kept to three significant digits so that equal means equal."""
+        return float(f"{float(self._value(family, index)):.3g}")
+
+    def option(self, family: str, index: int | None = None) -> str:
+        """Ask for a named option."""
+        return str(self._value(family, index))
+
+
+def family(name: str) -> str:
+    """Return `filters` for `filters_2`, and any other name as it is."""
+    stem, _, index = name.rpartition("_")
+    return stem if index.isdigit() else name
+
+
+def range_named(ranges: Ranges, name: str) -> Integers | Reals | Choices:
+    """Return the range for a name: its own, else that of its family (`filters` for `filters_2`).
+
+    Raises SpaceError where there is neither.
+    """
+    found = ranges.get(name) or ranges.get(family(name))
+    if found is None:
+        raise SpaceError(f"the space asks for '{name}', but has no range of that name; add it to ranges()")
+    return found
+
+
+def single(within: Integers | Reals | Choices) -> Scalar | None:
+    """Return the only value of a range that has one, else None."""
+    match within:
+        case Choices(options=(only,)):
+            return only
+        case Integers(low=low, high=high, step=step) if low + step > high:
+            return low
+        case Reals(low=low, high=high) if low == high:
+            return low
+    return None
