@@ -99,3 +99,10 @@ def kernels(model: tf_keras.Model) -> Iterator[tf_keras.backend.Variable]:
     for variable in model.trainable_variables:
         if "kernel" in variable.name:
             yield variable
+
+
+def prunable(model: tf_keras.Model) -> Iterator[tf_keras.backend.Variable]:
+    """Yield the kernels that pruning may thin out: depthwise ones have next to nothing to spare."""
+    for variable in kernels(model):
+        if "depthwise" not in variable.name:
+            yield variable

@@ -19,7 +19,7 @@ from objectives.metrics import Metric
 from objectives.normalise import Normaliser
 from objectives.prune import prune
 from objectives.tensorflow import keras
-from objectives.train import Samples, Task, balanced_weights, train
+from objectives.train import Samples, Task, Trainer, balanced_weights, train
 from objectives.verify import lost_columns, verify
 from objectives.weights import Trained, WeightStore
 from spaces.value import digest
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 # Part of the name of kept weights. A change to build, train or prune that changes what they would be
 # must change this number.
-RECIPE = 1
+RECIPE = 2
 
 
 @dataclass
@@ -63,6 +63,32 @@ class Form:
     sparsity: float
     curve: tuple[Any, ...]
     parameters: int
+
+
+class _Work:
+    """What has to be trained of one candidate on one fold; its graphs are traced if it comes to that."""
+
+    def __init__(self, network: tf_keras.Model, candidate: Candidate, task: Task, clock: Clock) -> None:
+        self.network, self.candidate = network, candidate
+        self._task, self._clock = task, clock
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        return Trainer(self.network, self.candidate.training, self._task)
+
+    def trained(self) -> Trained:
+        """Train from scratch."""
+        with self._clock("train"):
+            curve = train(self._trainer)
+        return Trained(self.network.get_weights(), curve)
+
+    def pruned(self, base: Trained) -> Trained:
+        """Fine-tune the trained network to the sparsity that the candidate asks for."""
+        with self._clock("prune"):
+            curve = prune(self._trainer, self.candidate.compression.sparsity)
+        last = base.curve[-1].epoch
+        shifted = tuple(point.model_copy(update={"epoch": point.epoch + last}) for point in curve)
+        return Trained(self.network.get_weights(), (*base.curve, *shifted))
 
 
 class FoldWork:
@@ -118,31 +144,24 @@ class FoldWork:
         return build(candidate, self._setting.problem, self._setting.seed)
 
     def _adapted(self, candidate: Candidate, store: WeightStore, clock: Clock) -> tuple[tf_keras.Model, Trained]:
-        name = self._name(candidate, candidate.adapted_digest)
-        sparsity = candidate.compression.sparsity
         network = self.network(candidate)
-        if sparsity and (kept := store.get(name)):
-            network.set_weights(kept.weights)
-            return network, kept
-        base = self._base(network, candidate, store, clock)
-        if not sparsity:
-            return network, base
-        with clock("prune"):
-            network, curve = prune(network, sparsity, candidate.training, self.task)
-        last = len(base.curve)
-        shifted = tuple(point.model_copy(update={"epoch": point.epoch + last}) for point in curve)
-        trained = Trained(network.get_weights(), (*base.curve, *shifted))
-        store.put(name, trained)
-        return network, trained
-
-    def _base(self, network: tf_keras.Model, candidate: Candidate, store: WeightStore, clock: Clock) -> Trained:
-        name = self._name(candidate, candidate.base_digest)
+        name = self._name(candidate, candidate.adapted_digest)
         if kept := store.get(name):
             network.set_weights(kept.weights)
+            return network, kept
+        work = _Work(network, candidate, self.task, clock)
+        trained = self._base(work, store)
+        if candidate.compression.sparsity:
+            trained = work.pruned(trained)
+            store.put(name, trained)
+        return network, trained
+
+    def _base(self, work: _Work, store: WeightStore) -> Trained:
+        name = self._name(work.candidate, work.candidate.base_digest)
+        if kept := store.get(name):
+            work.network.set_weights(kept.weights)
             return kept
-        with clock("train"):
-            curve = train(network, candidate.training, self.task)
-        trained = Trained(network.get_weights(), curve)
+        trained = work.trained()
         store.put(name, trained)
         return trained
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from objectives.build import kernels
+from objectives.build import kernels, prunable
 from objectives.errors import ObjectiveError
 from objectives.outcome import Epoch
 from objectives.tensorflow import keras, tensorflow
@@ -41,6 +41,11 @@ class Samples:
     x: Array
     y: Array
 
+    @property
+    def example(self) -> tuple[Array, Array]:
+        """One sample and its label, as the graphs take them."""
+        return self.x[:1], np.asarray(self.y[:1], np.int32)
+
     def chunks(self) -> Iterator[tuple[Array, Array]]:
         """Yield pieces of at most CHUNK_BYTES; rows are in random order already (see the store)."""
         rows = max(1, CHUNK_BYTES // max(1, self.x[:1].nbytes))
@@ -62,31 +67,105 @@ class Task:
 
 @dataclass(frozen=True)
 class Phase:
-    """One run of the optimiser: how long, how fast, and whether an earlier epoch may be the result."""
+    """One run of the optimiser: how long, how fast, and what happens on the way.
+
+    After `patience` epochs without a better one it ends; the best epoch's weights are the result,
+    unless `best` is false. `renew` is called with the step before every `every`-th one.
+    """
 
     epochs: int
     learning_rate: float
     patience: int
-    may_restore: bool = True
+    best: bool = True
+    every: int | None = None
+    renew: Callable[[int], None] | None = None
 
 
-def train(network: tf_keras.Model, training: Training, task: Task, phase: Phase | None = None) -> tuple[Epoch, ...]:
-    """Train in place and return the learning curve; the best weights on validation are kept.
+class Trainer:
+    """The graphs of one network on one task: traced once, used by every phase of its training.
 
-    Raises Diverged where the loss or the scores are no longer finite.
+    `masks` pairs each prunable kernel with a variable of its shape that it is multiplied with after
+    every step: ones, until pruning puts zeros there.
     """
-    phase = phase or Phase(training.epochs, training.learning_rate, patience=max(5, training.epochs // 2))
-    loop = _Loop(network, training, task, phase)
-    curve: list[Epoch] = []
-    best = _Best(network, task.metric)
-    for number in range(1, phase.epochs + 1):
-        loss = loop.epoch()
-        curve.append(Epoch(epoch=number, loss=_finite(loss, number), valid=loop.valid()))
-        if phase.may_restore and best.note(curve[-1]) >= phase.patience:
-            break
-    if phase.may_restore:
-        best.restore()
-    return tuple(curve)
+
+    def __init__(self, network: tf_keras.Model, training: Training, task: Task) -> None:
+        tf = tensorflow()
+        self.network, self.training, self.task = network, training, task
+        self.masks = [(kernel, tf.Variable(tf.ones_like(kernel), trainable=False)) for kernel in prunable(network)]
+        self._order = np.random.default_rng(task.seed)
+        self._chunks = _Chunks(task.train)
+        self.batch = min(training.batch_size, self._chunks.smallest)
+        self._optimizer = _optimizer(training.optimizer, network)
+        self._steps = _steps_graph(self, self._optimizer)
+        self._scores = scoring_graph(network, task.normaliser)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has; what does not fill one waits for another epoch's order."""
+        return sum(rows // self.batch for rows in self._chunks.sizes)
+
+    def run(self, phase: Phase) -> tuple[Epoch, ...]:
+        """Train in place and return the learning curve.
+
+        Raises Diverged where the loss or the scores are no longer finite.
+        """
+        for state in self._optimizer.variables():
+            state.assign(tensorflow().zeros_like(state))
+        rates = learning_rates(phase.learning_rate, self.steps_per_epoch * phase.epochs)
+        best = _Best(self.network, self.task.metric)
+        curve: list[Epoch] = []
+        for number in range(1, phase.epochs + 1):
+            loss = self._epoch(phase, rates, (number - 1) * self.steps_per_epoch)
+            curve.append(Epoch(epoch=number, loss=_finite(loss, number), valid=self._valid()))
+            if phase.best and best.note(curve[-1]) >= phase.patience:
+                break
+        if phase.best:
+            best.restore()
+        return tuple(curve)
+
+    def _epoch(self, phase: Phase, rates: Array, step: int) -> float:
+        losses = []
+        for index in self._order.permutation(len(self._chunks.sizes)):
+            x, y = self._chunks.load(int(index))
+            steps = self._chunks.sizes[index] // self.batch
+            order = self._order.permutation(self._chunks.sizes[index]).astype(np.int32)
+            for start, stop in _slices(step, steps, phase.every):
+                if phase.renew is not None:
+                    phase.renew(step + start)
+                rows = order[start * self.batch : stop * self.batch]
+                losses.append(float(self._steps(x, y, rows, rates[step + start : step + stop])) * (stop - start))
+            step += steps
+        return sum(losses) / self.steps_per_epoch
+
+    def _valid(self) -> float:
+        scores = predict(self._scores, self.task.valid.x)
+        if not np.isfinite(scores).all():
+            raise Diverged("the network's scores are no longer finite (NaN or overflow); a smaller learning rate helps")
+        return self.task.metric(self.task.valid.y, scores)
+
+
+def train(trainer: Trainer) -> tuple[Epoch, ...]:
+    """Run the training that the candidate asks for; the best weights on validation are kept."""
+    training = trainer.training
+    return trainer.run(Phase(training.epochs, training.learning_rate, patience=max(5, training.epochs // 2)))
+
+
+def learning_rates(peak: float, steps: int) -> Array:
+    """Return the rate of each step, (steps,) float32: a linear warm-up, then a cosine to zero.
+
+    The warm-up takes a tenth of the steps, at most 100.
+    """
+    warm_up = max(1, min(steps // 10, 100))
+    step = np.arange(steps)
+    falling = 0.5 * (1 + np.cos(np.pi * (step - warm_up) / max(1, steps - warm_up)))
+    return np.asarray(peak * np.where(step < warm_up, (step + 1) / (warm_up + 1), falling), np.float32)
+
+
+def _slices(step: int, steps: int, every: int | None) -> Iterator[tuple[int, int]]:
+    """Cut a run of steps, the first of which is the `step`-th of all, before every `every`-th step."""
+    first = steps if every is None else min(steps, every - step % every)
+    cuts = [0, *range(first, steps, every or steps), steps]
+    yield from zip(cuts, cuts[1:], strict=False)
 
 
 class _Best:
@@ -106,38 +185,6 @@ class _Best:
     def restore(self) -> None:
         """Put the kept weights back."""
         self._network.set_weights(self._weights)
-
-
-class _Loop:
-    """The traced graphs of one training and its random order of samples."""
-
-    def __init__(self, network: tf_keras.Model, training: Training, task: Task, phase: Phase) -> None:
-        self._task = task
-        self._order = np.random.default_rng(task.seed)
-        self._chunks = _Chunks(task.train)
-        batch = min(training.batch_size, self._chunks.smallest)
-        steps = sum(rows // batch for rows in self._chunks.sizes) * phase.epochs
-        optimizer = _optimizer(training.optimizer, phase.learning_rate, steps)
-        self._epoch = _epoch_graph(network, optimizer, training, task, batch)
-        self._network = network
-        self._scores = scoring_graph(network, task.normaliser)
-
-    def epoch(self) -> float:
-        """Go once through the training data and return the mean loss."""
-        tf = tensorflow()
-        losses = []
-        for index in self._order.permutation(len(self._chunks.sizes)):
-            x, y = self._chunks.load(int(index))
-            order = self._order.permutation(self._chunks.sizes[index]).astype(np.int32)
-            losses.append(float(self._epoch(x, y, tf.constant(order))))
-        return float(np.mean(losses))
-
-    def valid(self) -> float:
-        """Return the metric on the validation data."""
-        scores = predict(self._scores, self._task.valid.x)
-        if not np.isfinite(scores).all():
-            raise Diverged("the network's scores are no longer finite (NaN or overflow); a smaller learning rate helps")
-        return self._task.metric(self._task.valid.y, scores)
 
 
 class _Chunks:
@@ -165,7 +212,7 @@ def scoring_graph(network: tf_keras.Model, normaliser: Normaliser) -> Callable[[
     normal = _normalising(normaliser)
     shape = (None, *network.input_shape[1:])
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def scores(raw: Any) -> Any:
         return network(tf.ensure_shape(normal(raw), shape), training=False)
 
@@ -196,47 +243,53 @@ def _normalising(normaliser: Normaliser) -> Callable[[Any], Any]:
     return normal
 
 
-def _optimizer(name: str, learning_rate: float, steps: int) -> tf_keras.optimizers.Optimizer:
-    optimizers = keras().optimizers
-    warm_up = max(1, min(steps // 10, 100))
-    schedule = optimizers.schedules.CosineDecay(
-        learning_rate / 10, max(1, steps - warm_up), warmup_target=learning_rate, warmup_steps=warm_up
-    )
-    match name:
-        case "sgd":
-            return optimizers.SGD(schedule, momentum=0.9, nesterov=True)
-        case "rmsprop":
-            return optimizers.RMSprop(schedule)
-        case _:
-            return optimizers.Adam(schedule)
+def _optimizer(name: str, network: tf_keras.Model) -> tf_keras.optimizers.legacy.Optimizer:
+    """Return an optimiser whose state exists already: a graph may not make it.
+
+    The legacy ones update a variable by one fused op, which is quicker to trace and to run.
+    """
+    legacy, tf = keras().optimizers.legacy, tensorflow()
+    make = {
+        "adam": lambda: legacy.Adam(0.0),
+        "sgd": lambda: legacy.SGD(0.0, momentum=0.9, nesterov=True),
+        "rmsprop": lambda: legacy.RMSprop(0.0),
+    }
+    optimizer = make[name]()
+    optimizer.apply_gradients((tf.zeros_like(v), v) for v in network.trainable_variables)
+    return optimizer
 
 
-def _epoch_graph(
-    network: tf_keras.Model,
-    optimizer: tf_keras.optimizers.Optimizer,
-    training: Training,
-    task: Task,
-    batch: int,
-) -> Callable[[Any, Any, Any], Any]:
+def _steps_graph(trainer: Trainer, optimizer: Any) -> Callable[[Any, Any, Any, Any], Any]:
+    """Return a graph that trains on some batches, with a learning rate for each, and gives the mean loss."""
     tf = tensorflow()
-    normal, variables = _normalising(task.normaliser), network.trainable_variables
-    loss_of = _loss(network, training, task.class_weights)
+    network, batch = trainer.network, trainer.batch
+    normal, variables = _normalising(trainer.task.normaliser), network.trainable_variables
+    loss_of = _loss(network, trainer.training, trainer.task.class_weights)
     shape = (batch, *network.input_shape[1:])
-    optimizer.build(variables)
 
-    @tf.function(reduce_retracing=True)
-    def epoch(x: Any, y: Any, order: Any) -> Any:
-        total, steps = tf.constant(0.0), tf.size(order) // batch
-        for i in tf.range(steps):
-            rows = order[i * batch : (i + 1) * batch]
-            samples = tf.ensure_shape(normal(tf.gather(x, rows)), shape)
-            with tf.GradientTape() as tape:
-                loss = loss_of(samples, tf.gather(y, rows))
-            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-            total += loss
-        return total / tf.cast(steps, tf.float32)
+    def step(x: Any, y: Any, rows: Any, rate: Any) -> Any:
+        samples = tf.ensure_shape(normal(tf.gather(x, rows)), shape)
+        with tf.GradientTape() as tape:
+            loss = loss_of(samples, tf.gather(y, rows))
+        optimizer.learning_rate.assign(rate)
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        for kernel, mask in trainer.masks:
+            kernel.assign(kernel * mask)
+        return loss
 
-    return epoch  # type: ignore[no-any-return]
+    @tf.function(autograph=False, reduce_retracing=True)
+    def steps(x: Any, y: Any, order: Any, rates: Any) -> Any:
+        def body(i: Any, total: Any) -> tuple[Any, Any]:
+            return i + 1, total + step(x, y, order[i * batch : (i + 1) * batch], rates[i])
+
+        count = tf.size(rates)
+        _, total = tf.while_loop(lambda i, _: i < count, body, (0, 0.0), parallel_iterations=1)
+        return total / tf.cast(count, tf.float32)
+
+    signature = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in trainer.task.train.example]
+    return steps.get_concrete_function(  # type: ignore[no-any-return]
+        *signature, tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32)
+    )
 
 
 def _loss(
