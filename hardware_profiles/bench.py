@@ -38,7 +38,7 @@ LONG_NS = 1_000_000
 COPIED_BYTES = 1 << 20
 """Larger files are loaded once only."""
 WARM_UP_NS, WARM_UP_RUNS = 2_000_000, 20
-OPENING_ROUNDS, FEWEST_ROUNDS, SYSTEMATIC = 30, 3, 4
+OPENING_ROUNDS, FEWEST_ROUNDS, SYSTEMATIC = 30, 5, 4
 
 
 class Runtime(NamedTuple):

@@ -13,8 +13,8 @@ def connect(profile: HardwareProfile, threads: int = 1) -> Runner:
     """
     if profile.reach != "local":
         raise DeviceError(
-            f"device '{profile.name}' is reached by {profile.reach}, for which there is no runner: nothing was "
-            "measured; use '--device this-machine' to measure here, or run edgesearch on the device itself"
+            f"device '{profile.name}' is reached by {profile.reach}, for which there is no runner, so "
+            "nothing was measured: use '--device this-machine' to measure here, or run edgesearch there"
         )
     from hardware_profiles.runners.local import LocalRunner
 

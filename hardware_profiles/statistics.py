@@ -1,10 +1,11 @@
 """From what a run of `bench.py` saw to a latency that repeats.
 
-A busy machine is not merely noisy: it is in one of several states (clock steps, a busy neighbour on the
-same physical core) for milliseconds to seconds, some of which nearly double a duration, and not by the
-same factor for every model. The minimum of a process is a matter of luck then, and so is a quotient of two minima
-from different moments. So the quotient min(model) / min(anchor) is taken within each round, where both
-stood side by side, and only rounds count in which the machine was quick all along.
+A busy machine is not merely noisy: it is in one of several states (clock steps, a busy neighbour on
+the same physical core) for milliseconds to seconds, some of which nearly double a duration, and not
+by the same factor for every model. The minimum of a process is a matter of luck then, and so is a
+quotient of two minima from different moments. So the quotient min(model) / min(anchor) is taken
+within each round, where both stood side by side, and only rounds count in which the machine was
+quick all along.
 """
 
 import math
@@ -123,17 +124,17 @@ def ratio_to_anchor(timing: Timing, reference_ns: float) -> Ratio:
 
 
 def agreeing_rounds(rounds: Array) -> npt.NDArray[np.bool_]:
-    """Mark the rounds (n × 3) whose anchor bursts, before and after, agree: the state did not change."""
+    """Mark the rounds (n by 3) whose anchor bursts, before and after, agree: the state did not change."""
     before, after = rounds[:, 0], rounds[:, 2]
     agreeing: npt.NDArray[np.bool_] = np.maximum(before, after) <= (1 + AGREE) * np.minimum(before, after)
     return agreeing
 
 
 def quick_rounds(rounds: Array, reference_ns: float) -> npt.NDArray[np.bool_]:
-    """Mark the rounds (n × 3) in which anchor and model were quick, and the anchor's bursts agree."""
-    slowest = np.maximum(rounds[:, 0], rounds[:, 2])
-    quick: npt.NDArray[np.bool_] = slowest <= QUICK * reference_ns
-    return quick & agreeing_rounds(rounds) & (rounds[:, 1] <= QUICK * rounds[:, 1].min())
+    """Mark the rounds (n by 3) in which anchor and model were quick, and the anchor's bursts agree."""
+    quick: npt.NDArray[np.bool_] = np.maximum(rounds[:, 0], rounds[:, 2]) <= QUICK * reference_ns
+    undisturbed: npt.NDArray[np.bool_] = rounds[:, 1] <= QUICK * rounds[:, 1].min()
+    return quick & agreeing_rounds(rounds) & undisturbed
 
 
 def quantile_interval(values: Array, quantile: float) -> tuple[float, float]:

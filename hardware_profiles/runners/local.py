@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +162,8 @@ class LocalRunner:
 
 def end(child: subprocess.Popen[str]) -> tuple[str, str]:
     """End a child and whatever it started, and collect what it left."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     return child.communicate()
 
 
