@@ -13,12 +13,15 @@ nothing to show; RUNNING and SCHEDULED as they say. The tag `edgesearch.state` h
 
 Everything is written so that writing it again changes nothing: a run is looked up by its study and
 trial before it is made, points of curves bear the start of their run as their time, and a run is
-complete once the tag `edgesearch.record` names the trial's state and its status is the one for it. A kill between two steps is mended by the
-next call. What MLflow cannot change later (parameters) is only what a study cannot change either.
+complete once the tag `edgesearch.record` names what the trial is and the status is the one for it. A
+kill between two steps is mended by the next call. What MLflow cannot change later (parameters) is only
+what a study cannot change either.
+
+One thing depends on when it is written: limits set the scale of the hypervolume, and points of its
+curve that were written before a limit changed stay on the old scale.
 """
 
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,8 +33,19 @@ from hardware_profiles.artifact import ArtifactStore
 from search.errors import StudyError
 from search.front import front
 from search.mlflow_values import (
-    STATUS, Point, progress, seconds, study_params, study_tags, trial_params, trial_points, trial_tags, write_files,
-)  # fmt: skip
+    STATUS,
+    Point,
+    experiment_tags,
+    progress,
+    quiet_mlflow,
+    seconds,
+    study_params,
+    study_tags,
+    trial_params,
+    trial_points,
+    trial_tags,
+    write_files,
+)
 from search.secrets import redact, secrets_of
 from search.trial import StudyRecord, TrialRecord
 
@@ -39,29 +53,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, Run, RunTag
 
-ENVIRONMENT: Mapping[str, str] = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_DISABLE_AGENT_HINT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
-"""Set whatever the user's environment says: nothing is sent home, nothing is printed."""
-DEFAULTS: Mapping[str, str] = {
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
-"""Set where the user's environment says nothing: a dead server is given up within a minute, not 15."""
-
 MOST_AT_ONCE = 1000
 """How many metrics MLflow takes in one call, and how many runs it returns."""
-
-
-def quiet_mlflow() -> None:
-    """Prepare the environment; to be called before anything imports mlflow."""
-    os.environ.update(ENVIRONMENT)
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
 
 
 @dataclass
@@ -112,10 +105,11 @@ class MlflowLedger:
         with self._reaching() as client:
             view = self._view(client, study)
             curve = _metrics(progress(study, view.steps), view.start_ms)
-            for first in range(0, len(curve), MOST_AT_ONCE):
-                client.log_batch(view.parent, metrics=curve[first : first + MOST_AT_ONCE])
+            *early, last = _batches(curve)
+            for batch in early:
+                client.log_batch(view.parent, batch)
+            client.log_batch(view.parent, last, tags=_tags(study_tags(study)))
             view.steps = max([view.steps, *(metric.step for metric in curve)])
-            client.log_batch(view.parent, tags=_tags(study_tags(study)))
             with tempfile.TemporaryDirectory() as folder:
                 write_files(study, Path(folder))
                 client.log_artifacts(view.parent, folder)
@@ -162,8 +156,7 @@ class MlflowLedger:
         known = client.get_experiment_by_name(name)
         if known is None:
             place = None if self._root is None else (self._root / study.name).as_uri()
-            note = f"Study {study.name}: {study.data.name} on {study.profile.name}"
-            return str(client.create_experiment(name, place, tags={"mlflow.note.content": note}))
+            return str(client.create_experiment(name, place, experiment_tags(study)))
         if known.lifecycle_stage == "deleted":
             # A deleted experiment keeps its name to itself: without this the study had nowhere to go.
             client.restore_experiment(known.experiment_id)
@@ -177,23 +170,29 @@ class MlflowLedger:
         missing = {k: v for k, v in study_params(study).items() if k not in found.data.params}
         if missing:
             client.log_batch(found.info.run_id, params=_params(missing))
+            # For `edgesearch ui`, which links to the digest.
+            client.set_experiment_tag(experiment, "edgesearch.parent", found.info.run_id)
         return found
 
-    def _write_trial(self, client: "MlflowClient", view: _View, study: StudyRecord, trial: TrialRecord) -> None:
+    def _write_trial(
+        self, client: "MlflowClient", view: _View, study: StudyRecord, trial: TrialRecord
+    ) -> None:
         known = view.children.get(trial.number) or self._find_or_create(client, view, study, trial)
         view.children[trial.number] = known
         tags, status = trial_tags(trial), STATUS[trial.state]
         if (known.record, known.status) == (tags["edgesearch.record"], status):
             return
         self._log_model(client, known.run_id, trial)
-        metrics = _metrics(trial_points(trial), known.start_ms)
-        for first in range(MOST_AT_ONCE, len(metrics), MOST_AT_ONCE):
-            client.log_batch(known.run_id, metrics=metrics[first : first + MOST_AT_ONCE])
-        client.log_batch(known.run_id, metrics[:MOST_AT_ONCE], _params(trial_params(trial)), _tags(tags))
+        *early, last = _batches(_metrics(trial_points(trial), known.start_ms))
+        for batch in early:
+            client.log_batch(known.run_id, batch)
+        client.log_batch(known.run_id, last, _params(trial_params(trial)), _tags(tags))
         _set_status(client, known.run_id, status, known.start_ms + round(1000 * seconds(trial)))
         known.record, known.status = tags["edgesearch.record"], status
 
-    def _find_or_create(self, client: "MlflowClient", view: _View, study: StudyRecord, trial: TrialRecord) -> _Known:
+    def _find_or_create(
+        self, client: "MlflowClient", view: _View, study: StudyRecord, trial: TrialRecord
+    ) -> _Known:
         # Looked up once more, for another process may have synchronised the study meanwhile.
         mine = f"{_of(study)} and tags.`edgesearch.trial` = '{trial.number}'"
         found = next(_search(client, view.experiment, mine), None)
@@ -205,7 +204,8 @@ class MlflowLedger:
             "mlflow.parentRunId": view.parent,
             **_source_tags(study),
         }
-        return _known(client.create_run(view.experiment, self._start_ms(seconds(trial)), tags, f"trial {trial.number}"))
+        start_ms = self._start_ms(seconds(trial))
+        return _known(client.create_run(view.experiment, start_ms, tags, f"trial {trial.number}"))
 
     def _start_ms(self, length_s: float) -> int:
         """Return when a run of this length began, after all before it: MLflow lists runs by their start."""
@@ -273,6 +273,11 @@ def _metrics(points: Iterable[Point], start_ms: int) -> "list[Metric]":
     from mlflow.entities import Metric
 
     return [Metric(point.key, point.value, start_ms, point.step) for point in points]
+
+
+def _batches(metrics: "list[Metric]") -> "list[list[Metric]]":
+    """Cut a list into pieces that MLflow takes; at least one, which may be empty."""
+    return [metrics[first : first + MOST_AT_ONCE] for first in range(0, max(1, len(metrics)), MOST_AT_ONCE)]
 
 
 def _params(values: Mapping[str, str]) -> "list[Param]":

@@ -1,4 +1,4 @@
-"""What MLflow is told about a study and its trials: metrics, parameters, tags and files, as plain values.
+"""What MLflow is told: how to behave, and of a study and its trials the metrics, parameters, tags and files.
 
 Every child run has the same metric keys where its trial knows the figure: `accuracy`, `latency_ms`
 (with `latency_ms_low` and `_high`), `latency_median_ms`, `latency_p90_ms`, `model_bytes`,
@@ -10,6 +10,7 @@ stores infinity as 1.8e308. The parent run has, by the number of ended trials: `
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,20 @@ from spaces.value import digest
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+ENVIRONMENT: Mapping[str, str] = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""Set whatever the user's environment says: nothing is sent home, nothing is printed."""
+DEFAULTS: Mapping[str, str] = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+"""Set where the user's environment says nothing: a dead server is given up within a minute, not 15."""
+
 STATUS: Mapping[State, str] = {
     "measured": "FINISHED",
     "infeasible": "KILLED",
@@ -34,10 +49,20 @@ STATUS: Mapping[State, str] = {
 }
 ENDED: tuple[State, ...] = ("measured", "infeasible", "stopped", "failed")
 FRONT_COLUMNS = (
-    "trial", "accuracy", "latency_ms", "latency_low_ms", "latency_high_ms", "latency_median_ms", "latency_p90_ms",
-    "model_bytes", "precision", "sparsity_reached", "parameters", "provenance", "architecture",
+    "trial", "accuracy", "latency_ms", "latency_low_ms", "latency_high_ms", "latency_median_ms",
+    "latency_p90_ms", "model_bytes", "precision", "sparsity_reached", "parameters", "provenance",
+    "architecture",
 )  # fmt: skip
+VIEW = "edgesearch"
+"""The key of the view that MLflow's table of runs opens with (`viewStateShareKey`)."""
 LONGEST_TEXT = 5000  # MLflow takes 6000 characters in a parameter and 8000 in a tag
+
+
+def quiet_mlflow() -> None:
+    """Prepare the environment; to be called before anything imports mlflow."""
+    os.environ.update(ENVIRONMENT)
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
 
 
 class Point(NamedTuple):
@@ -99,6 +124,29 @@ def trial_tags(trial: TrialRecord) -> dict[str, str]:
     }
     note = {"mlflow.note.content": trial.reason} if trial.reason else {}
     return _texts({**{f"edgesearch.{name}": value for name, value in tags.items()}, **note})
+
+
+def experiment_tags(study: StudyRecord) -> dict[str, str]:
+    """Return what makes MLflow's pages fit: a model's training, and a table with the columns that matter.
+
+    The view lists the trials, the best in the first objective first; without it MLflow shows no metric.
+    Its JSON is what the pages themselves keep when a view is shared.
+    """
+    first = next((goal for goal in study.goals if goal.objective), study.goals[0])
+    metrics = [goal.metric for goal in study.goals] + ["latency_p90_ms", "sparsity_reached"]
+    view = {
+        "selectedColumns": [f"metrics.`{name}`" for name in dict.fromkeys(metrics)]
+        + [f"params.`{name}`" for name in ("precision", "architecture")]
+        + [f"tags.`edgesearch.{name}`" for name in ("state", "front", "reason")],
+        "searchFilter": "tags.`edgesearch.kind` = 'trial'",
+        "orderByKey": f"metrics.`{first.metric}`",
+        "orderByAsc": first.direction == "minimize",
+    }
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.note.content": f"Study {study.name}: {study.data.name} on {study.profile.name}",
+        f"mlflow.sharedViewState.{VIEW}": json.dumps(view),
+    }
 
 
 def study_params(study: StudyRecord) -> dict[str, str]:

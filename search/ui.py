@@ -6,6 +6,7 @@ run shell commands, to a gateway for language models and to a job runner, which 
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -13,19 +14,20 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 
 from search.errors import StudyError
 from search.home import Home
-from search.mlflow_ledger import ENVIRONMENT, quiet_mlflow
+from search.mlflow_values import ENVIRONMENT, VIEW, quiet_mlflow
 from search.secrets import redact, secrets_of
 
 HOST = "127.0.0.1"
 START_DEADLINE_S = 180
 END_DEADLINE_S = 10
 SHOWN_LINES = 3
+LINKS = 5
+TRAINING = "workflowType=machine_learning"  # else MLflow opens its pages for language models
 
 
 def serve(home: Home, tracking_uri: str, port: int = 5000, say: Callable[[str], None] = print) -> None:
@@ -44,6 +46,8 @@ def serve(home: Home, tracking_uri: str, port: int = 5000, say: Callable[[str], 
         url = f"http://{HOST}:{port}"
         _wait_until_it_answers(server, url, tracking_uri)
         say(f"MLflow is at {url} (Ctrl-C ends it)")
+        for line in _links(url):
+            say(line)
         with contextlib.suppress(KeyboardInterrupt):
             server.process.wait()
             raise StudyError(f"the MLflow server ended by itself: {server.last_words(tracking_uri)}")
@@ -58,7 +62,8 @@ def _refuse_busy(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise StudyError(
-                f"port {port} of {HOST} cannot be used ({error.strerror}); choose another, e.g. --port {_free_port()}"
+                f"port {port} of {HOST} cannot be used ({error.strerror}); choose another, "
+                f"e.g. --port {_free_port()}"
             ) from error
 
 
@@ -81,6 +86,12 @@ class _Server:
         for line in self.process.stderr or ():
             self._lines = [*self._lines, line.strip()][-SHOWN_LINES:]
 
+    def close(self) -> None:
+        """Let go of its standard error; once it has ended."""
+        self._reader.join(1)
+        if self.process.stderr and not self._reader.is_alive():
+            self.process.stderr.close()
+
     def last_words(self, tracking_uri: str) -> str:
         """Return the end of its standard error on one line, without passwords."""
         self._reader.join(1)
@@ -99,29 +110,61 @@ def _server(home: Home, tracking_uri: str, port: int) -> Iterator[_Server]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "PYTHONWARNINGS": "ignore",
     }
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--gunicorn-opts", "--threads 4 --timeout 120 --log-level warning", "--no-serve-artifacts"]
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
+        *("--gunicorn-opts", "--threads 4 --timeout 120 --log-level warning", "--no-serve-artifacts"),
+    ]
     process = subprocess.Popen(
         command, env=environment, cwd=home.root, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, errors="replace",
     )  # fmt: skip
+    server = _Server(process)
     try:
-        yield _Server(process)
+        yield server
     finally:
         _end(process)
+        server.close()
+
+
+def _ask(url: str, question: object = None) -> bytes:
+    """Get, or post a question as JSON, without a proxy whatever the environment says."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    data = None if question is None else json.dumps(question).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 - our own server, over http
+    with opener.open(request, timeout=30) as answer:
+        return bytes(answer.read())
+
+
+def _links(url: str) -> Iterator[str]:
+    """Yield a line for each of the latest studies: its trials as a table, and the digest of the whole."""
+    wanted = {
+        "filter": "name LIKE 'edgesearch/%'",
+        "order_by": ["last_update_time DESC"],
+        "max_results": LINKS,
+    }
+    answer = json.loads(_ask(f"{url}/api/2.0/mlflow/experiments/search", wanted))
+    for experiment in answer.get("experiments", ()):
+        base = f"{url}/#/experiments/{experiment['experiment_id']}/runs"
+        tags = {tag["key"]: tag["value"] for tag in experiment.get("tags", ())}
+        line = f"  {experiment['name'].partition('/')[2]}: trials {base}?viewStateShareKey={VIEW}&{TRAINING}"
+        if parent := tags.get("edgesearch.parent"):
+            line += f"  digest {base}/{parent}?{TRAINING}"
+        yield line
 
 
 def _wait_until_it_answers(server: _Server, url: str, tracking_uri: str) -> None:
-    # Without a proxy, whatever the environment says: the server is on this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise StudyError(f"the MLflow server did not start: {server.last_words(tracking_uri)}")
-        with contextlib.suppress(urllib.error.URLError, OSError), opener.open(f"{url}/health", timeout=5):
+        with contextlib.suppress(OSError):
+            _ask(f"{url}/health")
             return
         time.sleep(0.2)
-    raise StudyError(f"the MLflow server did not answer within {START_DEADLINE_S} s: {server.last_words(tracking_uri)}")
+    raise StudyError(
+        f"the MLflow server did not answer within {START_DEADLINE_S} s: {server.last_words(tracking_uri)}"
+    )
 
 
 @contextlib.contextmanager

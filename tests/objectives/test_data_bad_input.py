@@ -248,7 +248,7 @@ class TestFolders:
         message = refusal(source=str(folder))
         assert "got 4 x 4 in" in message
         assert "and 4 x 5 in" in message
-        assert "--image-size HEIGHT WIDTH" in message
+        assert "--image-size HEIGHTxWIDTH" in message
 
     def test_a_class_without_images_is_named(self, folder, refusal):
         (folder / "c").mkdir()

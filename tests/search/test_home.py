@@ -1,4 +1,5 @@
 import errno
+import os
 import stat
 from pathlib import Path
 
@@ -21,7 +22,15 @@ def test_the_process_environment_is_looked_at_by_default(tmp_path, monkeypatch):
 
 def test_naming_paths_makes_nothing(tmp_path):
     home = Home(tmp_path / "home")
-    named = (home.studies_db, home.mlflow_uri, home.artifacts, home.data, home.weights, home.locks, home.ray_token)
+    named = (
+        home.studies_db,
+        home.mlflow_uri,
+        home.artifacts,
+        home.data,
+        home.weights,
+        home.locks,
+        home.ray_token,
+    )
     assert len({str(n) for n in named}) == len(named)
     assert not home.root.exists()
 
@@ -62,15 +71,17 @@ def test_a_path_that_no_url_holds_is_refused(tmp_path, bad):
 def test_a_file_in_the_way_is_one_line_with_a_way_out(tmp_path):
     (tmp_path / "file").write_text("")
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(StudyError, match="cannot write to .*Not a directory.*EDGESEARCH_HOME") as caught:
+        with pytest.raises(StudyError, match=r"cannot write to .*Not a directory.*EDGESEARCH_HOME") as caught:
             Home(root).ensure_writable()
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file system")])
+@pytest.mark.parametrize(
+    ("code", "words"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file system")]
+)
 def test_a_full_or_read_only_disk_is_one_line(tmp_path, monkeypatch, code, words):
     def refuse(*_args, **_kwargs):
-        raise OSError(code, __import__("os").strerror(code))
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr("search.home.os.fsync", refuse)
     with pytest.raises(StudyError, match=words) as caught:
@@ -80,9 +91,13 @@ def test_a_full_or_read_only_disk_is_one_line(tmp_path, monkeypatch, code, words
 
 
 def test_a_device_that_is_full_for_real():
-    with pytest.raises(StudyError, match="No space left"), writing(Path("/dev/full")):
-        with Path("/dev/full").open("wb", buffering=0) as full:
-            full.write(b"x")
+    full = Path("/dev/full")
+    with (
+        pytest.raises(StudyError, match="No space left"),
+        writing(full),
+        full.open("wb", buffering=0) as file,
+    ):
+        file.write(b"x")
 
 
 def test_an_existing_folder_keeps_its_mode(tmp_path):

@@ -16,7 +16,14 @@ import pytest
 import search
 from search.errors import StudyError
 from search.home import Home
-from search.ray_cluster import FOLDER_PREFIX, WORKER_ENVIRONMENT, ListeningSocket, _sweep, ensure_token, start_ray
+from search.ray_cluster import (
+    FOLDER_PREFIX,
+    WORKER_ENVIRONMENT,
+    ListeningSocket,
+    _sweep,
+    ensure_token,
+    start_ray,
+)
 
 ROOT = Path(search.__file__).parents[1]
 KNOWN = ("gcs_server", "raylet", "ray::", "python")
@@ -48,7 +55,14 @@ def test_a_token_that_cannot_be_written_is_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("::", False), ("0.0.0.0", False), ("10.1.2.3", False)],
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::", False),
+        ("0.0.0.0", False),
+        ("10.1.2.3", False),
+    ],
 )
 def test_which_addresses_are_loopback(host, loopback):
     assert ListeningSocket(1, "x", host, 80).loopback is loopback
@@ -78,7 +92,9 @@ def test_another_thread_than_the_main_one_is_refused(tmp_path):
 
 
 def test_only_folders_of_the_dead_are_swept(tmp_path):
-    dead, alive, young, foreign = (tmp_path / f"{FOLDER_PREFIX}{n}" for n in ("dead", "alive", "young", "foreign"))
+    dead, alive, young, foreign = (
+        tmp_path / f"{FOLDER_PREFIX}{n}" for n in ("dead", "alive", "young", "foreign")
+    )
     for folder in (dead, alive, young, foreign):
         folder.mkdir()
         if folder != foreign:
@@ -140,9 +156,9 @@ def started(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("driver")
     (folder / "search.py").write_text("raise ImportError('the wrong search')\n")
     # -c puts the working folder first on the driver's own path, which is not what is tested here.
-    return run(SOCKETS, folder, PYTHONSAFEPATH="1", RAY_AUTH_MODE="disabled", RAY_ADDRESS="10.255.255.1:1") | {
-        "token": folder / "home" / "ray-token"
-    }
+    return run(
+        SOCKETS, folder, PYTHONSAFEPATH="1", RAY_AUTH_MODE="disabled", RAY_ADDRESS="10.255.255.1:1"
+    ) | {"token": folder / "home" / "ray-token"}
 
 
 @pytest.mark.slow
@@ -156,7 +172,10 @@ def test_every_listening_socket_is_known_and_on_loopback(started):
 @pytest.mark.slow
 def test_workers_are_prepared_and_the_driver_is_left_as_it_was(started):
     assert {name: started["env"].get(name) for name in WORKER_ENVIRONMENT} == WORKER_ENVIRONMENT
-    assert started["driver"] == {"TF_USE_LEGACY_KERAS": None, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
+    assert started["driver"] == {
+        "TF_USE_LEGACY_KERAS": None,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+    }
     assert started["env"]["RAY_USAGE_STATS_ENABLED"] == "0"
     assert (started["own"], started["cpus"]) == (True, 1)
 
@@ -238,8 +257,11 @@ STAYS = """
 def test_killing_the_drivers_group_leaves_no_process(tmp_path):
     driver = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(STAYS), str(tmp_path / "home")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         assert driver.stdout is not None and driver.stdout.readline() == "ready\n"
         children = psutil.Process(driver.pid).children(recursive=True)

@@ -13,7 +13,9 @@ from search.secrets import RedactingFilter, expand, redact, secrets_of
 UNRESERVED = string.ascii_letters + string.digits + "-._~!$'()*+,;=:@/?#[]%^|{}&"
 passwords = st.text(UNRESERVED, min_size=1, max_size=30).map(lambda t: f"pW9x{t}")
 any_passwords = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).map(lambda t: f"pW9x{t}")
-schemes = st.sampled_from(["postgresql", "postgresql+psycopg2", "mysql+pymysql", "redis", "http", "https", "ssh"])
+schemes = st.sampled_from(
+    ["postgresql", "postgresql+psycopg2", "mysql+pymysql", "redis", "http", "https", "ssh"]
+)
 users = st.sampled_from(["user", "me@corp", "", "a.b-c", "u%40x"])
 prose = st.sampled_from(["", "cannot reach ", "url='", "(", "[1]: "])
 
@@ -32,7 +34,9 @@ def test_an_encoded_password_never_shows(scheme, password, encode):
     assert shown == f"{scheme}://user:***@host/db"
 
 
-names = st.sampled_from(["password", "PASSWORD", "passwd", "pwd", "token", "access_token", "api_key", "sslpassword"])
+names = st.sampled_from(
+    ["password", "PASSWORD", "passwd", "pwd", "token", "access_token", "api_key", "sslpassword"]
+)
 
 
 @given(names, passwords.map(lambda p: p.replace("&", "")), st.sampled_from(["&next=1", "", " tail"]))
@@ -46,7 +50,13 @@ def test_a_secret_parameter_never_shows(name, password, after):
 def test_a_known_secret_is_hidden_outside_urls_in_every_spelling(password, scheme):
     address = f"{scheme}://user:{quote(password, safe='')}@host/db"
     known = secrets_of(address)
-    for spelling in (password, quote(password), quote(password, safe=""), quote_plus(password), repr(password)):
+    for spelling in (
+        password,
+        quote(password),
+        quote(password, safe=""),
+        quote_plus(password),
+        repr(password),
+    ):
         assert "pW9x" not in redact(f"FATAL: login with {spelling} failed", known)
 
 
@@ -106,7 +116,7 @@ def logged(emit, *addresses):
         def emit(self, record):
             lines.append(self.format(record))
 
-    logger, handler = logging.Logger("test"), Lines()
+    logger, handler = logging.Logger("test"), Lines()  # noqa: LOG001 - one that no other test sees
     handler.addFilter(RedactingFilter(addresses))
     logger.addHandler(handler)
     emit(logger)
@@ -122,7 +132,7 @@ def test_the_filter_redacts_tracebacks_with_their_causes():
     def emit(log):
         try:
             try:
-                raise ValueError(f"cannot open {ADDRESS}")
+                raise ValueError(f"cannot open {ADDRESS}")  # noqa: TRY301 - the cause that is looked for
             except ValueError as error:
                 raise RuntimeError("login as 'me' with 'hunter22!' refused") from error
         except RuntimeError:
@@ -130,11 +140,17 @@ def test_the_filter_redacts_tracebacks_with_their_causes():
 
     text = logged(emit, ADDRESS)
     assert "hunter22" not in text.replace("with 'hunter22!' refused\")", "")
-    assert "Traceback" in text and "direct cause" in text and "RuntimeError: login as 'me' with '***' refused" in text
+    assert (
+        "Traceback" in text
+        and "direct cause" in text
+        and "RuntimeError: login as 'me' with '***' refused" in text
+    )
 
 
 def test_a_second_handler_does_not_see_the_exception_either():
-    record = logging.LogRecord("x", logging.ERROR, "f", 1, "bad", None, (ValueError, ValueError(ADDRESS), None))
+    record = logging.LogRecord(
+        "x", logging.ERROR, "f", 1, "bad", None, (ValueError, ValueError(ADDRESS), None)
+    )
     assert RedactingFilter().filter(record)
     assert "hunter22" not in str(vars(record))
 
