@@ -43,24 +43,25 @@ def _chart(scene: Scene) -> "Figure":
     from plotly.subplots import make_subplots
 
     axes = scene.axes
-    chart = make_subplots(rows=1, cols=len(axes), horizontal_spacing=0.16)
-    for column, axis in enumerate(axes, start=1):
-        for trace in (*_others(scene, axis, column), *_front(scene, axis, column, len(axes))):
-            chart.add_trace(trace, row=1, col=column)
-        _axes(chart, scene, axis, column)
-        _limits(chart, scene, axis, column)
+    # One above the other, so that a narrow frame (MLflow's) does not squeeze them.
+    chart = make_subplots(rows=len(axes), cols=1, vertical_spacing=0.14)
+    for row, axis in enumerate(axes, start=1):
+        for trace in (*_others(scene, axis, row), *_front(scene, axis, row, len(axes))):
+            chart.add_trace(trace, row=row, col=1)
+        _axes(chart, scene, axis, row)
+        _limits(chart, scene, axis, row)
     chart.update_layout(
         template="plotly_white",
         font={"color": INK, "family": FONT},
-        height=560,
+        height=130 + 400 * len(axes),
         margin={"t": 50, "l": 70, "r": 90, "b": 100},
-        legend={"orientation": "h", "y": -0.2, "x": 0.5, "xanchor": "center", "itemsizing": "constant"},
+        legend={"orientation": "h", "y": -60 / (400 * len(axes)), "x": 0.5, "xanchor": "center", "itemsizing": "constant"},
         hoverlabel={"align": "left"},
     )
     return chart
 
 
-def _axes(chart: "Figure", scene: Scene, axis: Axis, column: int) -> None:
+def _axes(chart: "Figure", scene: Scene, axis: Axis, row: int) -> None:
     ends = span(scene.values(axis.metric))
     ticks = axis.ticks(*ends)
     line = {
@@ -68,15 +69,15 @@ def _axes(chart: "Figure", scene: Scene, axis: Axis, column: int) -> None:
         "linecolor": MUTED,
         "gridcolor": GRID,
         "zeroline": False,
-        "row": 1,
-        "col": column,
+        "row": row,
+        "col": 1,
     }
     place = {"tickvals": list(ticks), "ticktext": list(ticks.values())}
     chart.update_xaxes(title=axis.title, type="log", range=[log10(end) for end in ends], **place, **line)
     chart.update_yaxes(title=escape(scene.study.plan.metric), range=list(scene.accuracy_range), **line)
 
 
-def _others(scene: Scene, axis: Axis, column: int) -> list[Any]:
+def _others(scene: Scene, axis: Axis, row: int) -> list[Any]:
     from plotly.graph_objects import Scatter
 
     low, high = scene.accuracy_range
@@ -97,19 +98,19 @@ def _others(scene: Scene, axis: Axis, column: int) -> list[Any]:
                 x=[figures(r)[axis.metric] for r in shown],
                 y=[figures(r).get("accuracy", floor) for r in shown],
                 marker=marker,
-                **_named(group.name, column, bool(shown)),
+                **_named(group.name, row, bool(shown)),
                 **_hover(shown, scene),
             )
         )
     return traces
 
 
-def _named(name: str, column: int, shown: bool) -> dict[str, Any]:
-    legend = {"name": name, "legendgroup": name, "showlegend": column == 1 and shown}
+def _named(name: str, row: int, shown: bool) -> dict[str, Any]:
+    legend = {"name": name, "legendgroup": name, "showlegend": row == 1 and shown}
     return {"mode": "markers", "legendrank": 1 if name == "front" else 2, **legend}
 
 
-def _front(scene: Scene, axis: Axis, column: int, columns: int) -> list[Any]:
+def _front(scene: Scene, axis: Axis, row: int, rows: int) -> list[Any]:
     from plotly.graph_objects import Scatter
 
     best, stairs = Group("front", scene.best, "").placed(axis), scene.stairs(axis)
@@ -126,8 +127,8 @@ def _front(scene: Scene, axis: Axis, column: int, columns: int) -> list[Any]:
         x=[figures(r)[axis.metric] for r in best],
         y=[figures(r)["accuracy"] for r in best],
         error_x=_spread(scene, best) if axis.metric == "latency_ms" else None,
-        marker={"size": 12, "line": {"color": INK, "width": 0.8}, **_colours(scene, axis, column, columns)},
-        **_named("front", column, bool(best)),
+        marker={"size": 12, "line": {"color": INK, "width": 0.8}, **_colours(scene, axis, row, rows)},
+        **_named("front", row, bool(best)),
         **_hover(best, scene),
     )
     return [steps, points]
@@ -139,7 +140,7 @@ def _spread(scene: Scene, records: tuple[TrialRecord, ...]) -> dict[str, Any]:
     return {**bars, "thickness": 1, "width": 0, "color": MUTED}
 
 
-def _colours(scene: Scene, axis: Axis, column: int, columns: int) -> dict[str, Any]:
+def _colours(scene: Scene, axis: Axis, row: int, rows: int) -> dict[str, Any]:
     other = scene.colour_axis(axis)
     if other is None or not scene.best:
         return {"color": "#2a788e"}
@@ -151,19 +152,21 @@ def _colours(scene: Scene, axis: Axis, column: int, columns: int) -> dict[str, A
         "ticktext": list(ticks.values()),
         "thickness": 12,
         "outlinewidth": 0,
-        "x": 1.01 if column == columns else 0.43,
+        "x": 1.01,
+        "y": 1 - (row - 0.5) / rows,
+        "len": 0.8 / rows,
     }
     return {"color": logs, "colorscale": "Viridis", "reversescale": True, "colorbar": bar}
 
 
-def _limits(chart: "Figure", scene: Scene, axis: Axis, column: int) -> None:
-    line = {"line": {"color": INK, "width": 1, "dash": "dash"}, "row": 1, "col": column}
+def _limits(chart: "Figure", scene: Scene, axis: Axis, row: int) -> None:
+    line = {"line": {"color": INK, "width": 1, "dash": "dash"}, "row": row, "col": 1}
     if (goal := scene.limit(axis.metric)) and goal.limit is not None:
         text = scene.limit_text(goal, axis.text)
         chart.add_vline(x=goal.limit, **line)
         # plotly wants the place of a note on a log axis as a logarithm, that of a line as it is
         place = {"x": log10(goal.limit), "y": 1, "yref": "y domain", "xanchor": "right", "yanchor": "bottom"}
-        chart.add_annotation(text=text, showarrow=False, row=1, col=column, **place)
+        chart.add_annotation(text=text, showarrow=False, row=row, col=1, **place)
     if (goal := scene.limit("accuracy")) and goal.limit is not None:
         text = scene.limit_text(goal, "{:g}".format)
         chart.add_hline(y=goal.limit, annotation={"text": text}, annotation_position="top left", **line)
