@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from objectives.normalise import Normaliser
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -31,11 +33,11 @@ class Scorer:
     def _run(self, sample: Array) -> Array:
         self._interpreter.set_tensor(self.input["index"], sample[None])
         self._interpreter.invoke()
-        result = self._interpreter.get_tensor(self.output["index"])[0]
+        result: Array = self._interpreter.get_tensor(self.output["index"])[0]
         scale, zero = self.output["quantization"]
         return result if not scale else (result.astype(np.float32) - zero) * np.float32(scale)
 
-    def _prepared(self, x: Array) -> Any:
+    def _prepared(self, x: Array) -> Iterator[Array]:
         scale, zero = self.input["quantization"]
         for sample in x:
             if not scale:

@@ -1,9 +1,10 @@
-"""Candidate → tf_keras network. Reads the same description as the weight count in `bounds.py`."""
+"""Candidate → tf_keras network. Reads the same description as the weight count in `spaces/weights.py`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from objectives.errors import ObjectiveError
 from objectives.tensorflow import keras
 from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual, Size
 
@@ -35,7 +36,12 @@ class _Builder:
         return x if activation is None else layers.Activation(activation)(x)
 
     def conv(
-        self, x: tf_keras.KerasTensor, filters: int, kernel: Size, stride: Size, activation: str | None = "relu"
+        self,
+        x: tf_keras.KerasTensor,
+        filters: int,
+        kernel: Size,
+        stride: Size,
+        activation: str | None = "relu",
     ) -> tf_keras.KerasTensor:
         conv = keras().layers.Conv2D(
             filters, kernel, stride, padding="same", use_bias=False, kernel_initializer=self._he()
@@ -43,11 +49,12 @@ class _Builder:
         return self._norm(conv(x), activation)
 
     def separable(self, x: tf_keras.KerasTensor, layer: DepthwiseSeparable) -> tf_keras.KerasTensor:
-        # The depthwise op of the runtime takes one stride for both axes only on images; a series has
-        # length 1 along the second axis, where any stride is the same.
-        stride = (max(layer.stride), max(layer.stride))
         depthwise = keras().layers.DepthwiseConv2D(
-            layer.kernel, stride, padding="same", use_bias=False, depthwise_initializer=self._he()
+            layer.kernel,
+            _one_stride(layer.stride, x.shape[1:3]),
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=self._he(),
         )
         x = self._norm(depthwise(x), "relu6")
         return self.conv(x, layer.filters, (1, 1), (1, 1), "relu6")
@@ -80,6 +87,19 @@ class _Builder:
                 return self.dense(x, units, "relu")
             case _:
                 assert_never(layer)
+
+
+def _one_stride(stride: Size, sides: tuple[int, int]) -> Size:
+    """Return one stride for both axes, all that the runtime's depthwise op takes.
+
+    Along an axis of length 1, as a series has one, any stride is the same. Raises ObjectiveError where
+    that does not help.
+    """
+    open_axes = {step for step, side in zip(stride, sides, strict=True) if side > 1} or {1}
+    if len(open_axes) > 1:
+        raise ObjectiveError(f"a depthwise-separable block has one stride for both axes, got {stride}")
+    (step,) = open_axes
+    return step, step
 
 
 def build(candidate: Candidate, problem: Problem, seed: int) -> tf_keras.Model:

@@ -11,14 +11,15 @@ import numpy as np
 from hardware_profiles.artifact import ArtifactStore
 from hardware_profiles.connect import connect
 from hardware_profiles.errors import DeviceError, MeasuringFailed
-from hardware_profiles.measurement import Latency, Measurement, Source
+from hardware_profiles.machine import machine_id
+from hardware_profiles.measurement import Latency, Measurement, Provenance, Source
 from objectives.blank import randomise
 from objectives.canonical import least_bytes
 from objectives.datasets.store import open_data
 from objectives.goals import Goal, Violation, limited_metric
 from objectives.goals import violations as broken_limits
 from objectives.metrics import load_metric
-from objectives.outcome import Evidence, Failed, Infeasible, Measured, Outcome
+from objectives.outcome import Evidence, Failed, Fault, Infeasible, Measured, Outcome
 from objectives.setting import Setting
 from objectives.stages import Clock, FoldWork, Form
 from objectives.weights import WeightStore
@@ -43,39 +44,45 @@ class Evaluator:
     def evaluate(self, candidate: Candidate) -> Outcome:
         """Return how the trial ended. Whatever goes wrong is an outcome too, with its reason."""
         clock = Clock()
-        try:
-            return self._screened(candidate, clock) or self._measured(candidate, clock)
-        except MeasuringFailed as error:
-            return _failed(error, "candidate", clock)
-        except (OSError, DeviceError) as error:
-            return _failed(error, "infrastructure", clock)
-        except Exception as error:  # noqa: BLE001 - of TensorFlow and its converter anything may come; it costs this candidate
-            return _failed(error, "candidate", clock)
+        outcome = self._outcome(candidate, clock)
+        evidence = outcome.evidence.model_copy(update={"seconds": clock.seconds})
+        return outcome.model_copy(update={"evidence": evidence})
 
-    def _screened(self, candidate: Candidate, clock: Clock) -> Infeasible | None:
+    def _outcome(self, candidate: Candidate, clock: Clock) -> Outcome:
+        try:
+            with clock("screen"):
+                infeasible = self._screened(candidate)
+            return infeasible or self._measured(candidate, clock)
+        except MeasuringFailed as error:
+            return _failed(error, "candidate")
+        except (OSError, DeviceError) as error:
+            return _failed(error, "infrastructure")
+        except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises costs this candidate alone
+            return _failed(error, "candidate")
+
+    def _screened(self, candidate: Candidate) -> Infeasible | None:
         """Return what limits make training pointless, told by a bound and then by the blank."""
         goals = {goal.metric: goal for goal in self._setting.goals if goal.limit is not None}
-        with clock("screen"):
-            if (size := goals.get("model_bytes")) is None and "latency_ms" not in goals:
-                return None
-            least = least_bytes(candidate, self._setting.problem)
-            if size is not None and size.violation(least) > 0:
-                return _infeasible(size, least, _bytes(least, self._source("estimated")), clock)
-            return self._screen_blank(candidate, goals, clock)
+        if (size := goals.get("model_bytes")) is None and "latency_ms" not in goals:
+            return None
+        least = least_bytes(candidate, self._setting.problem)
+        if size is not None and size.violation(least) > 0:
+            return _infeasible(size, least, _bytes(least, self._source("estimated")))
+        return self._screen_blank(candidate, goals)
 
-    def _screen_blank(self, candidate: Candidate, goals: dict[str, Goal], clock: Clock) -> Infeasible | None:
+    def _screen_blank(self, candidate: Candidate, goals: dict[str, Goal]) -> Infeasible | None:
         fold = self._folds[0]
         data = fold.convert(randomise(fold.network(candidate), self._setting.seed), candidate)
         size, latency = goals.get("model_bytes"), goals.get("latency_ms")
         stored = _bytes(len(data), self._source("measured"))
         if size is not None and size.violation(len(data)) > 0:
-            return _infeasible(size, len(data), stored, clock)
+            return _infeasible(size, len(data), stored)
         if latency is None or latency.limit_on != "min":
             return None
         measured = self._measure(data)
         if latency.violation(measured.low_ms) <= 0:
             return None
-        return _infeasible(latency, measured.latency_ms, (*stored, *_timings(measured)), clock, measured)
+        return _infeasible(latency, measured.latency_ms, (*stored, *_timings(measured)), measured)
 
     def _measured(self, candidate: Candidate, clock: Clock) -> Measured | Infeasible:
         forms = [fold.form(candidate, self._weights, clock) for fold in self._folds]
@@ -89,7 +96,6 @@ class Evaluator:
             artifact=name,
             curve=shipped.curve,
             parameters=shipped.parameters,
-            seconds=clock.seconds,
         )
         broken = broken_limits(self._setting.goals, evidence.values)
         return Infeasible(violations=broken, evidence=evidence) if broken else Measured(evidence=evidence)
@@ -103,9 +109,10 @@ class Evaluator:
     def _accuracy(self, forms: list[Form]) -> tuple[Measurement, ...]:
         source = self._source("measured")
         values = [form.value for form in forms]
+        mean, float_mean = float(np.mean(values)), float(np.mean([form.float_value for form in forms]))
         return (
-            Measurement(metric="accuracy", value=float(np.mean(values)), low=min(values), high=max(values), source=source),
-            Measurement(metric="float_accuracy", value=float(np.mean([f.float_value for f in forms])), source=source),
+            Measurement(metric="accuracy", value=mean, low=min(values), high=max(values), source=source),
+            Measurement(metric="float_accuracy", value=float_mean, source=source),
             Measurement(metric="sparsity_reached", value=forms[0].sparsity, source=source),
         )
 
@@ -117,24 +124,25 @@ class Evaluator:
             Measurement(metric="compressed_bytes", value=deflated, source=source),
         )
 
-    def _source(self, provenance: str) -> Source:
-        return Source.model_validate({"provenance": provenance, "device": self._setting.profile.name})
+    def _source(self, provenance: Provenance) -> Source:
+        return Source(provenance=provenance, device=self._setting.profile.name, machine=machine_id())
 
 
-def _failed(error: Exception, fault: str, clock: Clock) -> Failed:
+def _failed(error: Exception, fault: Fault) -> Failed:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    known = isinstance(error, ValueError) and type(error).__module__.split(".")[0] in ("objectives", "hardware_profiles")
+    ours = type(error).__module__.split(".")[0] in ("objectives", "hardware_profiles")
+    known = ours and isinstance(error, ValueError)
     text = lines[0] if known else f"{type(error).__name__}: {lines[0]}"
-    return Failed.model_validate({"error": text, "fault": fault, "evidence": Evidence(seconds=clock.seconds)})
+    return Failed(error=text, fault=fault)
 
 
 def _infeasible(
-    goal: Goal, value: float, found: tuple[Measurement, ...], clock: Clock, latency: Latency | None = None
+    goal: Goal, value: float, found: tuple[Measurement, ...], latency: Latency | None = None
 ) -> Infeasible:
     assert goal.limit is not None
-    broken = Violation(metric=limited_metric(goal), limit=goal.limit, value=value, excess=goal.violation(value))
-    evidence = Evidence(measurements=found, latency=latency, seconds=clock.seconds)
-    return Infeasible(violations=(broken,), evidence=evidence)
+    excess = goal.violation(value)
+    broken = Violation(metric=limited_metric(goal), limit=goal.limit, value=value, excess=excess)
+    return Infeasible(violations=(broken,), evidence=Evidence(measurements=found, latency=latency))
 
 
 def _bytes(count: int, source: Source) -> tuple[Measurement, ...]:

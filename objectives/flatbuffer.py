@@ -32,12 +32,12 @@ def pack(model: Any) -> bytes:
 
 
 def type_name(code: int) -> str:
-    """Return the name of a tensor's type: FLOAT32, FLOAT16, INT8, …"""
+    """Return the name of a tensor's type, such as FLOAT32 or INT8."""
     return _name(schema().TensorType, code)
 
 
 def op_name(model: Any, op: Any) -> str:
-    """Return the name of an operator: CONV_2D, FULLY_CONNECTED, …"""
+    """Return the name of an operator, such as CONV_2D or FULLY_CONNECTED."""
     code = model.operatorCodes[op.opcodeIndex]
     return _name(schema().BuiltinOperator, max(code.builtinCode, code.deprecatedBuiltinCode))
 

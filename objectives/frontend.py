@@ -22,9 +22,15 @@ _OPTIONS["MAXIMUM"] = _OPTIONS["MINIMUM"]
 
 
 def named(data: bytes) -> bytes:
-    """Return the file with its input named `input` and its output `logits`."""
+    """Return the file with its input named `input`, its output `logits`, and no other names.
+
+    Keras numbers its layers through the life of a process, so with their names a file would be the
+    longer the later its network was built.
+    """
     model = unpack(data)
     graph = model.subgraphs[0]
+    for tensor in graph.tensors:
+        tensor.name = None
     graph.tensors[graph.inputs[0]].name = INPUT_NAME
     graph.tensors[graph.outputs[0]].name = OUTPUT_NAME
     return pack(model)
@@ -60,7 +66,8 @@ class _Editor:
         operators = []
         for number, (op, values) in enumerate(steps, 1):
             result = network_input if number == len(steps) else self._tensor(f"{op.lower()}_{number}", shape)
-            operators.append(self._operator(op, [current, self._constant(f"{op.lower()}_values", values)], result))
+            constant = self._constant(f"{op.lower()}_values", values)
+            operators.append(self._operator(op, [current, constant], result))
             current = result
         self._graph.inputs = [raw]
         self._graph.operators = operators + list(self._graph.operators)
@@ -74,7 +81,8 @@ class _Editor:
 
     def _tensor(self, name: str, shape: Any, buffer: int = 0) -> int:
         tensor = schema().TensorT()
-        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, shape, schema().TensorType.FLOAT32, buffer
+        tensor.name, tensor.shape, tensor.buffer = name, shape, buffer
+        tensor.type = schema().TensorType.FLOAT32
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
 

@@ -31,6 +31,12 @@ class Goal(Value):
             raise ValueError(f"a goal is an objective, a limit or both, and '{self.metric}' is neither")
         return self
 
+    @model_validator(mode="after")
+    def _ratio_to_the_limit(self) -> Self:
+        if self.direction == "minimize" and self.limit is not None and self.limit <= 0:
+            raise ValueError(f"a limit on what is minimised is above 0, got {self.limit} for '{self.metric}'")
+        return self
+
     def violation(self, value: float) -> float:
         """Return how far `value` breaks the limit, without unit: at most 0 where it is kept.
 
@@ -61,11 +67,10 @@ def violations(goals: tuple[Goal, ...], values: Mapping[str, float]) -> tuple[Vi
     """
     broken = []
     for goal in goals:
-        value = values.get(limited_metric(goal))
-        if goal.limit is not None and value is not None and goal.violation(value) > 0:
-            broken.append(
-                Violation(metric=limited_metric(goal), limit=goal.limit, value=value, excess=goal.violation(value))
-            )
+        metric = limited_metric(goal)
+        value = values.get(metric)
+        if goal.limit is not None and value is not None and (excess := goal.violation(value)) > 0:
+            broken.append(Violation(metric=metric, limit=goal.limit, value=value, excess=excess))
     return tuple(broken)
 
 

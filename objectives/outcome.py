@@ -8,6 +8,8 @@ from hardware_profiles.measurement import Latency, Measurement
 from hardware_profiles.value import Value
 from objectives.goals import Violation
 
+Fault = Literal["candidate", "infrastructure"]
+
 
 class Epoch(Value):
     """One point of a learning curve, of the float network. `valid` is the study's metric."""
@@ -30,7 +32,7 @@ class Evidence(Value):
     artifact: str | None = None
     curve: tuple[Epoch, ...] = ()
     parameters: int | None = None
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = Field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, float]:
@@ -67,7 +69,7 @@ class Failed(Value):
 
     state: Literal["failed"] = "failed"
     error: str
-    fault: Literal["candidate", "infrastructure"] = "candidate"
+    fault: Fault = "candidate"
     evidence: Evidence = Evidence()
 
 

@@ -132,7 +132,8 @@ class FoldWork:
         with clock("score"):
             scores = Scorer(data, self.normaliser).scores(self._valid.x)
             value = self._metric(self._valid.y, scores)
-        return Form(data, value, _settled(trained, candidate, self._metric), sparsity, trained.curve, network.count_params())
+        float_value = _settled(trained, candidate, self._metric)
+        return Form(data, value, float_value, sparsity, trained.curve, network.count_params())
 
     def convert(self, network: tf_keras.Model, candidate: Candidate) -> bytes:
         """Convert a network as the candidate and the setting ask."""
@@ -143,9 +144,11 @@ class FoldWork:
         """Return the untrained network."""
         return build(candidate, self._setting.problem, self._setting.seed)
 
-    def _adapted(self, candidate: Candidate, store: WeightStore, clock: Clock) -> tuple[tf_keras.Model, Trained]:
+    def _adapted(
+        self, candidate: Candidate, store: WeightStore, clock: Clock
+    ) -> tuple[tf_keras.Model, Trained]:
         network = self.network(candidate)
-        name = self._name(candidate, candidate.adapted_digest)
+        name = self._name(candidate.adapted_digest)
         if kept := store.get(name):
             network.set_weights(kept.weights)
             return network, kept
@@ -157,7 +160,7 @@ class FoldWork:
         return network, trained
 
     def _base(self, work: _Work, store: WeightStore) -> Trained:
-        name = self._name(work.candidate, work.candidate.base_digest)
+        name = self._name(work.candidate.base_digest)
         if kept := store.get(name):
             work.network.set_weights(kept.weights)
             return kept
@@ -165,19 +168,26 @@ class FoldWork:
         store.put(name, trained)
         return trained
 
-    def _name(self, candidate: Candidate, stage: str) -> str:
+    def _name(self, stage: str) -> str:
+        """Name a stage's weights by all that they depend on; the metric says which epoch was the best."""
         setting = self._setting
+        metric = f"{setting.metric} ({setting.metric_direction})"
         versions = f"{RECIPE}/{keras().__version__}"
-        return digest(stage, setting.data_digest, self._index, setting.seed, setting.class_weights, setting.metric, versions)
+        return digest(
+            stage, setting.data_digest, self._index, setting.seed, setting.class_weights, metric, versions
+        )
 
     def _refuse_lost_columns(self, data: bytes) -> None:
         if lost := lost_columns(data, self.normaliser.apply(self.calibration)):
             columns = self._setting.problem.input_shape[-1]
-            raise Mismatch(f"input quantization leaves {lost} of {columns} columns constant; float32 input keeps them")
+            raise Mismatch(
+                f"input quantization leaves {lost} of {columns} columns constant; "
+                "a precision other than int8 keeps them"
+            )
 
 
 def _settled(trained: Trained, candidate: Candidate, metric: Metric) -> float:
-    """Return the float network's validation value at the kept weights: the last of pruning, else the best."""
+    """Return the float network's validation value at the kept weights: pruning's last, or the best."""
     values = [point.valid for point in trained.curve]
     if candidate.compression.sparsity:
         return values[-1]

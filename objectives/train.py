@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,10 +48,15 @@ class Samples:
         return self.x[:1], np.asarray(self.y[:1], np.int32)
 
     def chunks(self) -> Iterator[tuple[Array, Array]]:
-        """Yield pieces of at most CHUNK_BYTES; rows are in random order already (see the store)."""
+        """Yield pieces of at most CHUNK_BYTES; rows are in random order already (see the store).
+
+        They are of nearly equal length, for the smallest bounds the batch.
+        """
         rows = max(1, CHUNK_BYTES // max(1, self.x[:1].nbytes))
-        for start in range(0, len(self.x), rows):
-            yield self.x[start : start + rows], self.y[start : start + rows]
+        pieces = -(-len(self.x) // rows)
+        for i in range(pieces):
+            part = slice(i * len(self.x) // pieces, (i + 1) * len(self.x) // pieces)
+            yield self.x[part], self.y[part]
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,9 @@ class Trainer:
     def __init__(self, network: tf_keras.Model, training: Training, task: Task) -> None:
         tf = tensorflow()
         self.network, self.training, self.task = network, training, task
-        self.masks = [(kernel, tf.Variable(tf.ones_like(kernel), trainable=False)) for kernel in prunable(network)]
-        self._order = np.random.default_rng(task.seed)
+        self.masks = [
+            (kernel, tf.Variable(tf.ones_like(kernel), trainable=False)) for kernel in prunable(network)
+        ]
         self._chunks = _Chunks(task.train)
         self.batch = min(training.batch_size, self._chunks.smallest)
         self._optimizer = _optimizer(training.optimizer, network)
@@ -111,6 +118,8 @@ class Trainer:
         """
         for state in self._optimizer.variables():
             state.assign(tensorflow().zeros_like(state))
+        # Anew, so that a phase is the same whether another went before it or its weights were kept.
+        self._order = np.random.default_rng(self.task.seed)
         rates = learning_rates(phase.learning_rate, self.steps_per_epoch * phase.epochs)
         best = _Best(self.network, self.task.metric)
         curve: list[Epoch] = []
@@ -133,14 +142,18 @@ class Trainer:
                 if phase.renew is not None:
                     phase.renew(step + start)
                 rows = order[start * self.batch : stop * self.batch]
-                losses.append(float(self._steps(x, y, rows, rates[step + start : step + stop])) * (stop - start))
+                losses.append(
+                    float(self._steps(x, y, rows, rates[step + start : step + stop])) * (stop - start)
+                )
             step += steps
         return sum(losses) / self.steps_per_epoch
 
     def _valid(self) -> float:
         scores = predict(self._scores, self.task.valid.x)
         if not np.isfinite(scores).all():
-            raise Diverged("the network's scores are no longer finite (NaN or overflow); a smaller learning rate helps")
+            raise Diverged(
+                "the network's scores are no longer finite (NaN or overflow); a smaller learning rate helps"
+            )
         return self.task.metric(self.task.valid.y, scores)
 
 
@@ -165,7 +178,7 @@ def _slices(step: int, steps: int, every: int | None) -> Iterator[tuple[int, int
     """Cut a run of steps, the first of which is the `step`-th of all, before every `every`-th step."""
     first = steps if every is None else min(steps, every - step % every)
     cuts = [0, *range(first, steps, every or steps), steps]
-    yield from zip(cuts, cuts[1:], strict=False)
+    yield from pairwise(cuts)
 
 
 class _Best:
@@ -212,7 +225,7 @@ def scoring_graph(network: tf_keras.Model, normaliser: Normaliser) -> Callable[[
     normal = _normalising(normaliser)
     shape = (None, *network.input_shape[1:])
 
-    @tf.function(autograph=False, reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def scores(raw: Any) -> Any:
         return network(tf.ensure_shape(normal(raw), shape), training=False)
 
@@ -277,7 +290,7 @@ def _steps_graph(trainer: Trainer, optimizer: Any) -> Callable[[Any, Any, Any, A
             kernel.assign(kernel * mask)
         return loss
 
-    @tf.function(autograph=False, reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def steps(x: Any, y: Any, order: Any, rates: Any) -> Any:
         def body(i: Any, total: Any) -> tuple[Any, Any]:
             return i + 1, total + step(x, y, order[i * batch : (i + 1) * batch], rates[i])

@@ -36,7 +36,10 @@ class Kernel(NamedTuple):
 
 
 def kernels(data: bytes) -> tuple[Kernel, ...]:
-    """List the weighted operators of a file in order of execution."""
+    """List the weighted operators of a file in order of execution.
+
+    Raises Mismatch for one whose weights are not stored, but computed.
+    """
     model = unpack(data)
     graph = model.subgraphs[0]
     unpacked = {op.outputs[0]: op.inputs[0] for op in graph.operators if op_name(model, op) == "DEQUANTIZE"}
@@ -47,7 +50,8 @@ def kernels(data: bytes) -> tuple[Kernel, ...]:
             values = constant(model, stored)
             if values is None:
                 raise Mismatch(f"a {name} of the converted file has no stored weights")
-            found.append(Kernel(name, values, type_name(stored.type), type_name(graph.tensors[op.inputs[0]].type)))
+            activations = type_name(graph.tensors[op.inputs[0]].type)
+            found.append(Kernel(name, values, type_name(stored.type), activations))
     return tuple(found)
 
 
@@ -64,7 +68,8 @@ def verify(data: bytes, compression: Compression) -> float:
     total = sum(k.values.size for k in prunable)
     zeros = sum(int(np.count_nonzero(k.values == 0)) for k in prunable)
     if zeros < compression.sparsity * total - len(prunable) - 1e-6 * total:
-        raise Mismatch(f"a sparsity of {compression.sparsity:.2f} was asked, the file has {zeros / total:.3f}")
+        asked = compression.sparsity
+        raise Mismatch(f"a sparsity of {asked:.2f} was asked, the file has {zeros / total:.3f}")
     return zeros / total
 
 

@@ -2,15 +2,19 @@
 
 import io
 import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from hardware_profiles.artifact import write_atomically
 from objectives.outcome import Epoch
 
+STALE_S = 3600.0
 Weights = list[np.ndarray[Any, np.dtype[Any]]]
 
 
@@ -34,34 +38,50 @@ class WeightStore:
 
     def get(self, digest: str) -> Trained | None:
         """Return what is kept under a digest, or None if it is not there (any more)."""
+        path = self._path(digest)
         try:
-            data = self._path(digest).read_bytes()
-            os.utime(self._path(digest))
+            trained = _unpacked(path.read_bytes())
         except FileNotFoundError:
             return None
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            weights = [arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)]
-            rows = arrays["curve"].tolist()
-        return Trained(weights, tuple(Epoch(epoch=int(e), loss=loss, valid=valid) for e, loss, valid in rows))
+        except (BadZipFile, EOFError, KeyError, ValueError):
+            # A broken disk or another format: it is made again, and then replaced.
+            return None
+        with suppress(OSError):  # another worker may have removed it by now
+            os.utime(path)
+        return trained
 
     def put(self, digest: str, trained: Trained) -> None:
         """Keep a stage's result, and make room. Safe against a kill at any instant."""
-        buffer = io.BytesIO()
-        curve = np.array([(point.epoch, point.loss, point.valid) for point in trained.curve]).reshape(-1, 3)
-        np.savez(buffer, *trained.weights, curve=curve)
-        write_atomically(self._path(digest), buffer.getvalue())
+        write_atomically(self._path(digest), _packed(trained))
         self._make_room(keep=self._path(digest))
 
     def _path(self, digest: str) -> Path:
         return self._root / f"{digest}.npz"
 
     def _make_room(self, keep: Path) -> None:
+        for part in self._root.glob(".part-*"):
+            if _stat(part)[0] < time.time() - STALE_S:  # its writer was killed
+                part.unlink(missing_ok=True)
         files = sorted((_stat(path), path) for path in self._root.glob("*.npz"))
         surplus = sum(size for (_, size), _ in files) - self._budget_bytes
         for (_, size), path in files:
             if surplus > 0 and path != keep:
                 path.unlink(missing_ok=True)
                 surplus -= size
+
+
+def _packed(trained: Trained) -> bytes:
+    buffer = io.BytesIO()
+    curve = np.array([(point.epoch, point.loss, point.valid) for point in trained.curve]).reshape(-1, 3)
+    np.savez(buffer, *trained.weights, curve=curve)
+    return buffer.getvalue()
+
+
+def _unpacked(data: bytes) -> Trained:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        weights = [arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)]
+        rows = arrays["curve"].tolist()
+    return Trained(weights, tuple(Epoch(epoch=int(e), loss=loss, valid=valid) for e, loss, valid in rows))
 
 
 def _stat(path: Path) -> tuple[float, int]:

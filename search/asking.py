@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
 from typing import TYPE_CHECKING
 
 from objectives.canonical import canonical
 from search.chooser import TrialChooser
 from search.errors import StudyError
+from search.storage import unreachable
+from spaces.candidate import Candidate
 from spaces.chooser import Choices, Chooser, Integers, Pick, Ranges, Reals, Scalar, range_named
 from spaces.space import Space, narrow
 
@@ -15,10 +17,9 @@ if TYPE_CHECKING:
     import optuna
 
     from search.storage import Facts
-    from spaces.candidate import Candidate
 
 
-class Declined(Exception):  # noqa: N818 - not an error: the sampler is told and asked again
+class Declined(Exception):
     """The sampler chose what the plan's present ranges leave out."""
 
 
@@ -52,15 +53,52 @@ class Asker:
         """Return the trial's candidate, canonical. Raises Declined, and StudyError where the space fails."""
         pick = Pick(_Within(TrialChooser(trial), self._wanted), self._asked)
         try:
-            return canonical(self._space.suggest(pick, self._problem), self._problem)
+            # Parameters that are asked again may lie outside of what is wanted now: they are declined.
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Fixed parameter")
+                return canonical(_candidate(self._space.suggest(pick, self._problem)), self._problem)
         except Declined:
             raise
         except Exception as error:  # a user's own space may raise anything
-            raise StudyError(f"the space '{self._space.name}' cannot make a candidate: {error}; mend it") from error
+            if unreachable(error):
+                raise
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise StudyError(
+                f"the space '{self._space.name}' cannot make a candidate ({reason}); mend it"
+            ) from error
 
 
-def _askable(
-    first: Mapping[str, Integers | Reals | Choices], name: str, want: Integers | Reals | Choices
-) -> Integers | Reals | Choices:
+def _candidate(made: object) -> Candidate:
+    if not isinstance(made, Candidate):
+        raise TypeError(f"suggest returns a Candidate, got {type(made).__name__}")
+    return made
+
+
+def refuse_wider(study: str, first: Ranges, wanted: Ranges) -> None:
+    """Raise StudyError where a range is wider than the one that the study was started with."""
+    for name in sorted({*first, *wanted}):
+        began, now = range_named(first, name), range_named(wanted, name)
+        if not _holds_all(began, now):
+            raise StudyError(
+                f"the study '{study}' was started with a narrower range '{name}' ({began.describe()}, now "
+                f"{now.describe()}); use another --name, or --range {name}={_written(began)}"
+            )
+
+
+def _holds_all(outer: Integers | Reals | Choices, inner: Integers | Reals | Choices) -> bool:
+    ends = inner.options if isinstance(inner, Choices) else (inner.low, inner.high)
+    if isinstance(outer, Choices) and not isinstance(inner, Choices) and len(set(ends)) > 1:
+        return False
+    return all(outer.holds(end) for end in ends)
+
+
+def _written(within: Integers | Reals | Choices) -> str:
+    """Return a range as `--range` reads it."""
+    if isinstance(within, Choices):
+        return ",".join(str(option) for option in within.options)
+    return f"{within.low:g}..{within.high:g}"
+
+
+def _askable(first: Ranges, name: str, want: Integers | Reals | Choices) -> Integers | Reals | Choices:
     original = range_named(first, name)
     return want if type(want) is type(original) and not isinstance(want, Choices) else original

@@ -20,7 +20,9 @@ class TrialChooser:
         """Return what the sampler suggests."""
         match within:
             case Choices(options=options):
-                return self._trial.suggest_categorical(name, options)  # type: ignore[no-any-return]
+                chosen = self._trial.suggest_categorical(name, options)
+                assert chosen is not None  # None is no option of ours
+                return chosen
             case Integers(low=low, high=high, step=step, log=log):
                 return self._trial.suggest_int(name, low, high, step=step, log=log)
             case Reals(low=low, high=high, step=step, log=log):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 import click
@@ -17,18 +18,26 @@ from search.commands.views import front, studies, trials
 
 INTERRUPTED = 130
 ROOMS = ("search.errors", "spaces.errors", "objectives.errors", "hardware_profiles.errors")
+STORAGE_LIBRARIES = ("optuna", "sqlalchemy")
+ADDRESS_VARIABLES = ("EDGESEARCH_STORAGE", "EDGESEARCH_TRACKING_URI", "EDGESEARCH_RAY_ADDRESS")
+FIRST_STEPS = """\b
+First steps:
+  edgesearch study --data digits --device this-machine --trials 30
+  edgesearch front STUDY
+  edgesearch export STUDY --to my-model"""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    epilog=FIRST_STEPS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="edgesearch")
-def edgesearch() -> None:
-    """Search models that really run on your device: trained, compressed, measured, ready to ship.
-
-    \b
-    edgesearch study --data digits --device this-machine --trials 30
-    edgesearch front STUDY
-    edgesearch export STUDY --to my-model
-    """
+@click.pass_context
+def edgesearch(context: click.Context) -> None:
+    """Search models that really run on your device: trained, compressed, measured, ready to ship."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 for command in (devices, study, studies, trials, front, export, sync, ui, doctor):
@@ -38,25 +47,47 @@ for command in (devices, study, studies, trials, front, export, sync, ui, doctor
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 nothing fits, 2 cannot be done as asked, 130 interrupted."""
     sys.path[:] = [entry for entry in sys.path if entry]
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # what a library deprecates is not the user's business
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = edgesearch.main(args=arguments, prog_name="edgesearch", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        code = edgesearch.main(args=given, prog_name="edgesearch", standalone_mode=False)
+        sys.stdout.flush()
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("interrupted; the same command goes on from here", err=True)
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
-        _complain(error.format_message(), error.exit_code)
-    except BrokenPipeError:
+        _complain(error.format_message(), error.exit_code, given)
+    except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except ValueError as error:
-        if not any(base.__module__ in ROOMS for base in type(error).__mro__):
+    except Exception as error:
+        told = _told(error)
+        if told is None:
             raise
-        _complain(str(error), getattr(error, "exit_code", 2))
+        _complain(*told, given)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(message: str, code: int) -> NoReturn:
-    from search.secrets import redact
+def _told(error: Exception) -> tuple[str, int] | None:
+    """Return the line and the exit code of an error that is not our own mistake, else None."""
+    modules = {base.__module__ for base in type(error).__mro__}
+    if modules & set(ROOMS):
+        return str(error), getattr(error, "exit_code", 2)
+    if isinstance(error, OSError):
+        where = f"'{error.filename}': " if error.filename else ""
+        return f"{where}{error.strerror or error}; see to the file, its rights and the room on its disk", 2
+    if {module.split(".")[0] for module in modules} & set(STORAGE_LIBRARIES):
+        from search.storage import unreachable
 
-    click.echo(f"error: {redact(' '.join(message.split()))}", err=True)
+        return (str(told), 2) if (told := unreachable(error)) else None
+    return None
+
+
+def _complain(message: str, code: int, given: Iterable[str]) -> NoReturn:
+    from search.secrets import redact, secrets_of
+
+    addresses = [*given, *(os.environ.get(variable, "") for variable in ADDRESS_VARIABLES)]
+    known = frozenset().union(*map(secrets_of, map(os.path.expandvars, addresses)))
+    click.echo(f"error: {redact(' '.join(message.split()), known)}", err=True)
     sys.exit(code)

@@ -5,17 +5,28 @@ Everything goes to standard error, so that standard output holds results alone.
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from search.secrets import RedactingFilter
 from search.tables import human_bytes, human_ms
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
     from hardware_profiles.measurement import Measurement
-    from search.status import Display, Status
+    from search.status import Best, Display, Status
 
 PLAIN_EVERY_S = 10.0
+PANEL_COLUMNS = 100
+NAMES = {"latency_ms": "latency", "model_bytes": "size"}
 
 
 class Silent:
@@ -37,12 +48,15 @@ class Plain:
     def __init__(self, stream: TextIO, every_s: float = PLAIN_EVERY_S) -> None:
         self._stream, self._every_s = stream, every_s
         self._next = 0.0
+        self._last = ""
 
     def show(self, status: Status) -> None:
-        """Write a line if the last one is old enough or the study is done."""
-        if time.monotonic() >= self._next or (status.done >= status.wanted and not status.running):
+        """Write a line if the last one is old enough or nothing is under way any more."""
+        line, over = summary(status), not status.running
+        if (time.monotonic() >= self._next or over) and line != self._last:
             self._next = time.monotonic() + self._every_s
-            self.say(summary(status))
+            self._last = line
+            self.say(line)
 
     def say(self, text: str) -> None:
         """Write a line."""
@@ -53,24 +67,22 @@ class Plain:
 
 
 class Live:
-    """Keeps a bar and the best points up to date on a terminal."""
+    """Keeps a panel with a bar, the counts and the best points up to date on a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
         self._console = Console(file=stream)
-        self._live = RichLive(console=self._console, refresh_per_second=4, transient=False)
-        self._live.start()
+        self._live = RichLive(console=self._console, refresh_per_second=4, redirect_stderr=False)
+        self._open = False
 
     def show(self, status: Status) -> None:
-        """Draw the moment."""
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.text import Text
-
-        bar = ProgressBar(total=status.wanted, completed=status.done, width=40)
-        self._live.update(Group(bar, *(Text(line) for line in summary(status).split(" | "))))
+        """Draw the moment; the first one opens the panel."""
+        self._live.update(_Panel(status, self._console))
+        if not self._open:
+            self._open = True
+            self._live.start()
 
     def say(self, text: str) -> None:
         """Print a line above the panel."""
@@ -81,39 +93,171 @@ class Live:
         self._live.stop()
 
 
+class _Panel:
+    """One moment as rich draws it; its clock goes on until the next one."""
+
+    def __init__(self, status: Status, console: Console) -> None:
+        self._status, self._console = status, console
+        self._drawn = time.monotonic()
+
+    def __rich__(self) -> RenderableType:
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.text import Text
+
+        body = Group(self._progress(), Text(counts(self._status)), "", _best_table(self._status.best))
+        width = min(PANEL_COLUMNS, self._console.width)
+        return Panel(body, title=Text(self._status.study), title_align="left", width=width)
+
+    def _progress(self) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        status, since = self._status, time.monotonic() - self._drawn
+        if not status.running:
+            since = 0.0
+        took = human_seconds(status.seconds + since)
+        line = Table.grid(padding=(0, 2), expand=True)
+        line.add_column(ratio=1)
+        line.add_column(no_wrap=True)
+        line.add_row(
+            ProgressBar(total=status.wanted, completed=min(status.done, status.wanted)),
+            f"{status.done}/{status.wanted} trials, {took}, {left(status, since)}",
+        )
+        return line
+
+
+def _best_table(best: Iterable[Best]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for point in best:
+        metric = point.measurement.metric
+        name = NAMES.get(metric, metric)
+        table.add_row(f"best {name}", Text(figure(point.measurement), style="bold"), f"trial {point.trial}")
+    return table if table.row_count else Text("nothing measured yet")
+
+
 def summary(status: Status) -> str:
     """Return the moment as one line of parts joined by ` | `."""
-    left = "time left unknown yet" if status.seconds_left is None else f"{human_seconds(status.seconds_left)} left"
+    best = ", ".join(
+        f"{NAMES.get(b.measurement.metric, b.measurement.metric)} {figure(b.measurement)} (trial {b.trial})"
+        for b in status.best
+    )
     parts = [
-        f"{status.done}/{status.wanted} trials, {left}",
-        f"hypervolume {status.hypervolume:.4f}",
-        f"infeasible {status.infeasible}, stopped {status.stopped}, failed {status.failed}",
+        f"{status.done}/{status.wanted} trials, {left(status)}",
+        *counts(status).split(" | "),
+        f"best {best}" if best else "nothing measured yet",
     ]
-    best = ", ".join(f"{shown(b.measurement)} (trial {b.trial})" for b in status.best)
-    return " | ".join([*parts, f"best {best}" if best else "nothing measured yet"])
+    return " | ".join(parts)
 
 
-def shown(measurement: Measurement) -> str:
+def counts(status: Status) -> str:
+    """Return the hypervolume and how the trials ended."""
+    return (
+        f"hypervolume {status.hypervolume:.4f} | infeasible {status.infeasible}, stopped {status.stopped}, "
+        f"failed {status.failed}"
+    )
+
+
+def left(status: Status, since_s: float = 0.0) -> str:
+    """Return how long it will go on yet, `since_s` after the moment."""
+    if status.done >= status.wanted and not status.running:
+        return "done"
+    if status.seconds_left is None:
+        return "time left not known yet"
+    return f"{human_seconds(max(0.0, status.seconds_left - since_s))} left"
+
+
+def figure(measurement: Measurement) -> str:
     """Return a number with its unit and, for what a device showed, how it came about."""
     match measurement.metric:
         case "latency_ms":
             return f"{human_ms(measurement.value)} {measurement.source.provenance}"
         case "model_bytes":
             return human_bytes(measurement.value)
-        case metric:
-            return f"{metric} {measurement.value:.4f}"
+        case _:
+            return f"{measurement.value:.4f}"
 
 
 def human_seconds(seconds: float) -> str:
     """Return 42 s, 3:20 min or 2:05 h."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
     whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d} min"
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
-def display_on(stream: TextIO = sys.stderr) -> Display:
+def display_on(stream: TextIO) -> Display:
     """Return the display that fits the stream."""
     return Live(stream) if stream.isatty() else Plain(stream)
+
+
+class _Saying(logging.Handler):
+    def __init__(self, display: Display) -> None:
+        super().__init__(logging.WARNING)
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show the record's message as a line of its own."""
+        self._display.say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+@contextmanager
+def logging_to(display: Display, addresses: Iterable[str]) -> Iterator[None]:
+    """Show our warnings on the display while the block runs, without the secrets of the addresses in use.
+
+    Those of libraries are dropped: they speak of retries and ports, and may do so every second.
+    """
+    handler = _Saying(display)
+    handler.addFilter(RedactingFilter(addresses))
+    handler.addFilter(
+        lambda record: record.name.split(".")[0] in {"search", "objectives", "hardware_profiles"}
+    )
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+@contextmanager
+def undisturbed(stream: TextIO) -> Iterator[TextIO]:
+    """Yield a stream to the same terminal, and let nobody else write there until the block ends.
+
+    TensorFlow and Ray have native code that writes to standard error as it likes and would tear a live
+    panel apart. What is no terminal stays as it is, for there it may help to find a fault.
+    """
+    if not stream.isatty():
+        yield stream
+        return
+    with contextlib.ExitStack() as stack:
+        own = stack.enter_context(os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8"))
+        nowhere = stack.enter_context(open(os.devnull, "wb"))  # noqa: PTH123 - a device, no path
+        stream.flush()
+        before = os.dup(stream.fileno())
+        os.dup2(nowhere.fileno(), stream.fileno())
+        try:
+            yield own
+        finally:
+            stream.flush()
+            os.dup2(before, stream.fileno())
+            os.close(before)
+
+
+@contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Send what anybody prints to standard error while the block runs: standard output is for results."""
+    sys.stdout.flush()
+    before = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(before, 1)
+        os.close(before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -14,9 +15,17 @@ from spaces.value import Value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from search.study import Places
+    from search.places import Places
 
-NEEDED = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "optuna", "ray", "mlflow")
+NEEDED = (
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "optuna",
+    "ray",
+    "mlflow",
+)
 ROOM_BYTES = 2_000_000_000
 
 
@@ -33,7 +42,7 @@ def examine(places: Places) -> tuple[Check, ...]:
     """Look at everything and change nothing but the home, which is made if it is missing."""
     checks: tuple[Callable[[], Check], ...] = (
         _python,
-        *(lambda name=name: _package(name) for name in NEEDED),  # type: ignore[misc]
+        *(partial(_package, name) for name in NEEDED),
         lambda: _home(places),
         lambda: _storage(places),
         _cores,
@@ -47,14 +56,20 @@ def examine(places: Places) -> tuple[Check, ...]:
 def _python() -> Check:
     found = ".".join(map(str, sys.version_info[:3]))
     fits = (3, 11) <= sys.version_info[:2] < (3, 14)
-    return Check(name="Python", works=fits, detail=found if fits else f"{found}; edgesearch needs 3.11 to 3.13")
+    return Check(
+        name="Python", works=fits, detail=found if fits else f"{found}; edgesearch needs 3.11 to 3.13"
+    )
 
 
 def _package(name: str) -> Check:
     try:
         return Check(name=name, works=True, detail=version(name))
     except PackageNotFoundError:
-        return Check(name=name, works=False, detail="not installed; run scripts/quickstart, which installs from the lock")
+        return Check(
+            name=name,
+            works=False,
+            detail="not installed; run scripts/quickstart, which installs from the lock",
+        )
 
 
 def _home(places: Places) -> Check:
@@ -89,7 +104,9 @@ def _cores() -> Check:
     memory = psutil.virtual_memory()
     detail = f"{cores()} cores, {memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB of memory free"
     enough = memory.available > 1.5e9 * (1 + cores())
-    return Check(name="workers", works=True, detail=detail if enough else f"{detail}; --workers 1 needs about 3 GB")
+    return Check(
+        name="workers", works=True, detail=detail if enough else f"{detail}; --workers 1 needs about 3 GB"
+    )
 
 
 def _measuring() -> Check:
@@ -103,7 +120,11 @@ def _measuring() -> Check:
     except DeviceError as error:
         return Check(name="measuring", works=False, detail=str(error))
     took = f"the anchor model took {1e3 * anchor.constant_ms:.1f} us on {anchor.source.device}"
-    return Check(name="measuring", works=True, detail=f"{took} ({anchor.source.runtime} {anchor.source.runtime_version})")
+    return Check(
+        name="measuring",
+        works=True,
+        detail=f"{took} ({anchor.source.runtime} {anchor.source.runtime_version})",
+    )
 
 
 def _fashion_mnist() -> Check:

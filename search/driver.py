@@ -7,28 +7,18 @@ hear of it, so a kill at any instant loses at most the trials in flight, which a
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from objectives.goals import limited_metric
-from objectives.outcome import Failed, Infeasible, Measured, Outcome
+from objectives.outcome import Failed, Infeasible, Outcome
 from search.asking import Asker, Declined
-from search.errors import NothingFits
-from search.plan import OBJECTIVES
+from search.errors import NothingFits, StudyError
+from search.front import front
+from search.interrupts import uninterrupted
 from search.status import COUNTED, Display, Status, status
-from search.storage import (
-    CANDIDATE,
-    DECLINED,
-    DUPLICATE_OF,
-    OUTCOME_KEY,
-    RETRIES,
-    RETRY_OF,
-    Facts,
-    judged,
-    make_record,
-    quiet_optuna,
-    read_trials,
-)
+from search.storage import CANDIDATE, DUPLICATE_OF, Facts, judged, make_record, read_trials
+from search.telling import MOST_RETRIES, decline, finish, tell
 from search.trial import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -40,7 +30,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 200
 """Asks in a row without a new candidate that fits, after which a study ends."""
-MOST_RETRIES = 2
+MOST_GIVEN_UP = 8
+"""Candidates in a row that no worker outlived, after which it is hardly the candidates' fault."""
 TICK_S = 0.5
 
 
@@ -51,98 +42,121 @@ class _Running:
     attempts: int = 1
 
 
-def requeue(study: optuna.Study, blame: bool) -> int:
-    """Ask again for the trials that were under way when the last driver ended; return how many.
-
-    With `blame`, a trial counts how often its driver was killed, and is given up after MOST_RETRIES:
-    it may have been the reason. Left RUNNING, such trials would repel the sampler for ever.
-    """
-    optuna = quiet_optuna()
-    running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-    for trial in running:
-        retries = trial.user_attrs.get(RETRIES, 0) + blame
-        if retries <= MOST_RETRIES:
-            study.enqueue_trial(trial.params, user_attrs={RETRY_OF: trial.number, RETRIES: retries})
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-    return len(running)
-
-
 class Driver:
     """Runs a study until it has its trials, its time is up, or nothing new fits any more."""
 
     def __init__(
-        self, study: optuna.Study, facts: Facts, asker: Asker, executor: Executor, ledger: Ledger, display: Display
+        self,
+        study: optuna.Study,
+        facts: Facts,
+        asker: Asker,
+        executor: Executor,
+        ledger: Ledger,
+        display: Display,
     ) -> None:
         self._study, self._facts, self._asker = study, facts, asker
         self._executor, self._ledger, self._display = executor, ledger, display
         self._running: dict[int, _Running] = {}
-        self._trials = [t for t in read_trials(study, facts.plan) if t.state not in ("running", "waiting")]
-        self._seen = {t.candidate.digest: t for t in self._trials if t.candidate and _answers(t)}
-        self._barren = 0
+        self._trials = [t for t in read_trials(study, facts.plan) if t.state not in {"running", "waiting"}]
+        self._seen = {t.candidate.digest: t for t in self._trials if t.candidate and t.outcome}
+        self._states = Counter(trial.state for trial in self._trials)
+        self._front = front(self._trials, facts.plan.goals)
         self._fresh = 0
+        self._barren = 0
+        self._news = 0  # candidates among the barren asks that were new, though they did not fit
+        self._suspects: list[tuple[_Running, Failed]] = []
         self._start = time.monotonic()
+        self._status: tuple[tuple[int, int], Status] | None = None
 
     @property
     def record(self) -> StudyRecord:
         """The study as it stands, without what is under way."""
-        return make_record(self._study.study_name, self._facts, tuple(sorted(self._trials, key=lambda trial: trial.number)))
+        ordered = tuple(sorted(self._trials, key=lambda trial: trial.number))
+        return make_record(self._study.study_name, self._facts, ordered)
 
     def status(self) -> Status:
-        """Sum up for a display."""
-        seconds = time.monotonic() - self._start
-        return status(
-            self._trials, self._facts, len(self._running), seconds, self._fresh, self._executor.capacity
-        )
+        """Sum up for a display; front and hypervolume anew only where a trial came back since."""
+        seconds, moment = time.monotonic() - self._start, (len(self._trials), len(self._running))
+        if self._status is None or self._status[0] != moment:
+            name, running = self._study.study_name, len(self._running)
+            self._status = moment, status(name, self._states, self._front, self._facts, running)
+        left = self._seconds_left(seconds)
+        return self._status[1].model_copy(update={"seconds": seconds, "seconds_left": left})
+
+    def _seconds_left(self, seconds: float) -> float | None:
+        """Return what the trials left will take at the pace of this call, at most the time it has."""
+        plan = self._facts.plan
+        pace = seconds / self._fresh if self._fresh >= self._executor.capacity else None
+        guesses = [] if pace is None else [pace * max(0, plan.trials - self._counted)]
+        if plan.timeout_s is not None:
+            guesses.append(max(0.0, plan.timeout_s - seconds))
+        return min(guesses, default=None)
 
     def run(self) -> None:
         """Ask, wait and tell until there is nothing left to do.
 
-        Raises NothingFits after PATIENCE asks in a row without a new candidate that fits, where no
-        candidate of the study fits; StudyError where the space fails.
+        Raises NothingFits after PATIENCE asks in a row without a new candidate that fits, unless they
+        were repetitions and something fits already; StudyError where the space fails, or where
+        candidate after candidate loses its workers.
         """
+        self._ledger.record(self.record, self._trials)  # whatever a kill kept from it
         while True:
-            while self._may_ask():
-                self._ask()
+            self._ask_for_more()
+            self._display.show(self.status())
             if not self._running:
                 break
             finished = self._executor.next(TICK_S)
             if finished is not None:
-                self._back(finished.number, finished.outcome)
-            self._display.show(self.status())
-        self._complain_if_barren()
+                with uninterrupted():
+                    self._back(finished.number, finished.outcome)
+        self._conclude()
+
+    @property
+    def _counted(self) -> int:
+        return sum(self._states[state] for state in COUNTED)
+
+    def _ask_for_more(self) -> None:
+        asking = True
+        while asking and self._may_ask():
+            with uninterrupted():
+                asking = self._ask()
 
     def _may_ask(self) -> bool:
         plan = self._facts.plan
-        wanted = plan.trials - sum(t.state in COUNTED for t in self._trials)
         return (
-            len(self._running) < min(self._executor.capacity, wanted)
+            len(self._running) < min(self._executor.capacity, plan.trials - self._counted)
             and self._barren < PATIENCE
             and (plan.timeout_s is None or time.monotonic() - self._start < plan.timeout_s)
         )
 
-    def _ask(self) -> None:
+    def _ask(self) -> bool:
+        """Ask once; return whether it makes sense to ask again before anything comes back."""
         self._barren += 1
         trial = self._study.ask()
         try:
             candidate = self._asker.candidate(trial)
         except Declined as reason:
-            trial.set_user_attr(DECLINED, str(reason))
-            self._study.tell(trial, state=quiet_optuna().trial.TrialState.PRUNED)
-            return
+            decline(self._study, trial, str(reason), steer_away=True)
+            return True
         if known := self._seen.get(candidate.digest):
             self._answer(trial, known)
-        elif not any(r.candidate.digest == candidate.digest for r in self._running.values()):
-            trial.set_user_attr(CANDIDATE, candidate.model_dump_json())
-            self._running[trial.number] = _Running(trial, candidate)
-            self._executor.submit(trial.number, candidate)
-        else:  # its twin is under way: there is nothing to learn from it yet
-            trial.set_user_attr(DECLINED, "the same candidate is under way")
-            self._study.tell(trial, state=quiet_optuna().trial.TrialState.FAIL)
+            return True
+        if candidate.digest in self._under_way():
+            decline(self._study, trial, "the same candidate is under way", steer_away=False)
+            return bool(self._suspects)
+        trial.set_user_attr(CANDIDATE, candidate.model_dump_json())
+        self._running[trial.number] = _Running(trial, candidate)
+        self._executor.submit(trial.number, candidate)
+        return True
+
+    def _under_way(self) -> set[str]:
+        everyone = [*self._running.values(), *(running for running, _ in self._suspects)]
+        return {running.candidate.digest for running in everyone}
 
     def _answer(self, trial: optuna.Trial, known: TrialRecord) -> None:
         assert known.outcome is not None
         trial.set_user_attr(DUPLICATE_OF, known.number)
-        self._tell(trial, known.outcome)
+        tell(self._study, trial, known.outcome, self._facts.plan)
 
     def _back(self, number: int, outcome: Outcome) -> None:
         running = self._running[number]
@@ -152,71 +166,79 @@ class Driver:
                 self._display.say(f"trial {number}: {outcome.error}; trying it again")
                 self._executor.submit(number, running.candidate)
                 return
-            # Whatever it is, it happens with this candidate: it must not be proposed for ever.
-            outcome = outcome.model_copy(
-                update={"error": f"{outcome.error}, {running.attempts} times", "fault": "candidate"}
-            )
+            del self._running[number]
+            self._suspect(running, outcome)
+            return
         del self._running[number]
-        outcome = judged(outcome, self._facts.plan)
-        running.trial.set_user_attr(OUTCOME_KEY, outcome.model_dump_json())
-        self._tell(running.trial, outcome)
-        self._take_note(TrialRecord(number=number, state=outcome.state, candidate=running.candidate, outcome=outcome))
+        self._blame_suspects()  # for workers do outlive other candidates
+        self._end(running, judged(outcome, self._facts.plan) or outcome)
+
+    def _end(self, running: _Running, outcome: Outcome) -> None:
+        number = running.trial.number
+        finish(self._study, running.trial, outcome, self._facts.plan)
+        self._take_note(
+            TrialRecord(number=number, state=outcome.state, candidate=running.candidate, outcome=outcome)
+        )
+
+    def _suspect(self, running: _Running, outcome: Failed) -> None:
+        """Put a candidate aside that no worker outlived; it still runs, as far as the study knows.
+
+        Raises StudyError where one after the other is put aside: then all of them are asked again.
+        """
+        self._suspects.append((running, outcome))
+        if len(self._suspects) >= MOST_GIVEN_UP:
+            raise StudyError(
+                f"{MOST_GIVEN_UP} candidates in a row failed {running.attempts} times each, the last one "
+                f"with: {outcome.error}; mend that, and the same command goes on"
+            )
+
+    def _blame_suspects(self) -> None:
+        """Lay it at the door of the candidates that were put aside, lest they be proposed for ever."""
+        while self._suspects:
+            running, outcome = self._suspects.pop(0)
+            error = f"{outcome.error}, {running.attempts} times"
+            self._end(running, outcome.model_copy(update={"error": error, "fault": "candidate"}))
 
     def _take_note(self, record: TrialRecord) -> None:
         assert record.candidate is not None
         self._trials.append(record)
         self._seen[record.candidate.digest] = record
+        self._states[record.state] += 1
         self._fresh += record.state in COUNTED
         if record.state == "measured":
-            self._barren = 0
+            self._barren = self._news = 0
+            self._front = front((*self._front, record), self._facts.plan.goals)
+        else:
+            self._news += 1
         self._ledger.record(self.record, [record])
 
-    def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
-        states = quiet_optuna().trial.TrialState
-        for metric, value in self._constraints(outcome).items():
-            trial.set_constraint(metric, value)
-        if isinstance(outcome, Measured):
-            values = outcome.evidence.values
-            self._study.tell(trial, [values[g.metric] for g in self._facts.plan.goals if g.objective])
-        else:
-            self._study.tell(trial, state=states.PRUNED)
-
-    def _constraints(self, outcome: Outcome) -> dict[str, float]:
-        """Return a violation for every metric, always in the same order; what is not known breaks nothing."""
-        values = {**outcome.evidence.values}
-        if isinstance(outcome, Infeasible):
-            values.update({broken.metric: broken.value for broken in outcome.violations})
-        constraints = dict.fromkeys(OBJECTIVES, 0.0)
-        for goal in self._facts.plan.goals:
-            if (value := values.get(limited_metric(goal))) is not None:
-                constraints[goal.metric] = goal.violation(value)
-        return constraints
-
-    def _complain_if_barren(self) -> None:
+    def _conclude(self) -> None:
         if self._barren < PATIENCE:
             return
-        if any(t.state == "measured" for t in self._trials):
-            self._display.say(f"{PATIENCE} asks in a row brought no new candidate that fits: the space is searched through")
+        if not self._news and any(trial.state == "measured" for trial in self._trials):
+            self._display.say(
+                f"{PATIENCE} asks in a row were repetitions: the space is searched through, or the sampler "
+                "is done with it"
+            )
             return
-        raise NothingFits(nearest(self._trials))
+        raise NothingFits(nearest(self._trials, self._study.study_name))
 
 
-def _answers(trial: TrialRecord) -> bool:
-    return trial.outcome is not None
-
-
-def nearest(trials: list[TrialRecord]) -> str:
+def nearest(trials: list[TrialRecord], study: str) -> str:
     """Say which limit binds and how near the nearest trial came to keeping all of them."""
-    outcomes: list[tuple[float, int, Any]] = [
-        (sum(v.excess for v in t.outcome.violations), t.number, t.outcome.violations)
+    infeasible = [
+        (sum(violation.excess for violation in t.outcome.violations), t.number, t.outcome.violations)
         for t in trials
         if isinstance(t.outcome, Infeasible)
     ]
-    if not outcomes:
-        return f"{PATIENCE} asks in a row brought no candidate that could be measured; `edgesearch trials` says why"
-    _, number, broken = min(outcomes, key=lambda found: found[:2])
+    if not infeasible:
+        return (
+            f"{PATIENCE} asks in a row brought no new candidate that could be measured; "
+            f"`edgesearch trials {study}` says why"
+        )
+    _, number, broken = min(infeasible, key=lambda found: found[:2])
     worst = max(broken, key=lambda violation: violation.excess)
     return (
-        f"no candidate fits after {PATIENCE} asks in a row: the limit {worst.metric} {worst.limit:g} binds, the nearest "
-        f"was trial {number} with {worst.value:.6g}; relax the limit or widen the ranges"
+        f"no new candidate fits after {PATIENCE} asks in a row: the limit {worst.metric} {worst.limit:g} "
+        f"binds, the nearest was trial {number} with {worst.value:.6g}; relax the limit or widen the ranges"
     )

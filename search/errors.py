@@ -4,6 +4,11 @@ StudyError(ValueError)     a plan, a study or a request that cannot be served; e
 └── NothingFits            the study ended because no new candidate fits; exit code 1
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from search.trial import StudyRecord
+
 
 class StudyError(ValueError):
     """A plan, a study or a request that cannot be served; the message names the way out."""
@@ -12,6 +17,13 @@ class StudyError(ValueError):
 
 
 class NothingFits(StudyError):
-    """No new candidate fits the limits; the message says which limit binds and the nearest seen."""
+    """No new candidate fits the limits; the message says which limit binds and the nearest seen.
+
+    `record` is the study as it ended: what fitted before is on its front all the same.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, record: "StudyRecord | None" = None) -> None:
+        super().__init__(message)
+        self.record = record

@@ -34,7 +34,7 @@ class Home:
 
     def __post_init__(self) -> None:
         """Make the folder absolute, so that a later change of directory does not move it."""
-        object.__setattr__(self, "root", Path(os.path.abspath(self.root.expanduser())))
+        object.__setattr__(self, "root", self.root.expanduser().absolute())
         unfit = sorted(set("?#%").intersection(str(self.root)))
         if unfit:
             raise StudyError(
@@ -88,7 +88,8 @@ class Home:
         Raises StudyError, on one line, where the disk is full or read-only or the folder is another's.
         """
         with writing(self.root):
-            for folder in (self.root, self.artifacts, self.data, self.weights, self.locks, self.mlflow_artifacts):
+            make_private(self.root)
+            for folder in (self.artifacts, self.data, self.weights, self.locks, self.mlflow_artifacts):
                 make_private(folder)
             with tempfile.TemporaryFile(dir=self.root) as probe:
                 probe.write(bytes(PROBE_BYTES))

@@ -100,7 +100,7 @@ class BackgroundLedger:
             self._put(self._write_digest, 1)
 
     def close(self, deadline_s: float) -> bool:
-        """Write what waits, for at most so many seconds; tell whether nothing was missed.
+        """Write what waits, for at most so many seconds; tell whether nothing was missed (else see `missed`).
 
         What comes after is refused with StudyError.
         """
@@ -108,11 +108,6 @@ class BackgroundLedger:
             self._closed = True
         self._work.put(None)
         self._thread.join(deadline_s)
-        if self.missed:
-            log.warning(
-                "%d entries of the ledger were not written; `edgesearch sync STUDY` writes them when it answers again",
-                self.missed,
-            )
         return not self.missed
 
     def _write_digest(self) -> None:

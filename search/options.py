@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,16 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from search.places import Places
     from search.plan import Limits
-    from search.study import Places
-    from search.trial import StudyRecord
 
 F = TypeVar("F", bound=Callable[..., Any])
+PIPED_COLUMNS = 160
+"""How wide tables are where there is no terminal to ask."""
 
 
-def example(line: str) -> dict[str, str]:
-    """Return the click setting that ends a command's help with an example."""
-    return {"epilog": f"\b\nExample:\n  {line}"}
+def example(line: str) -> str:
+    """Return the end of a command's help: an example."""
+    return f"\b\nExample:\n  {line}"
 
 
 def add(function: F, options: tuple[Callable[[F], F], ...]) -> F:
@@ -29,15 +33,18 @@ def add(function: F, options: tuple[Callable[[F], F], ...]) -> F:
     return function
 
 
-def places_options(function: F) -> F:
-    """Add the options that say where things are kept."""
-    return add(
-        function,
-        (
-            click.option("--storage", envvar="EDGESEARCH_STORAGE", help="Optuna storage URL; ${VAR} is filled in."),
-            click.option("--tracking-uri", envvar="EDGESEARCH_TRACKING_URI", help="MLflow store or server."),
-        ),
-    )
+storage_option = click.option(
+    "--storage",
+    metavar="URL",
+    envvar="EDGESEARCH_STORAGE",
+    help="Optuna storage in place of the home's own; ${VAR} is filled in.",
+)
+tracking_option = click.option(
+    "--tracking-uri",
+    metavar="URL",
+    envvar="EDGESEARCH_TRACKING_URI",
+    help="MLflow store or server in place of the home's own; ${VAR} is filled in.",
+)
 
 
 def limit_options(function: F) -> F:
@@ -55,7 +62,9 @@ def limit_options(function: F) -> F:
 json_option = click.option("--json", "to_json", is_flag=True, help="One JSON document on standard output.")
 
 
-def limits_of(max_latency_ms: str | None, max_model_bytes: str | None, min_accuracy: float | None) -> dict[str, Any]:
+def limits_of(
+    max_latency_ms: str | None, max_model_bytes: str | None, min_accuracy: float | None
+) -> dict[str, Any]:
     """Return the limits that were given, by the names that a plan has for them."""
     given = {"latency_ms": max_latency_ms, "model_bytes": max_model_bytes, "accuracy": min_accuracy}
     return {name: value for name, value in given.items() if value is not None}
@@ -72,9 +81,9 @@ def checked_limits(given: dict[str, Any]) -> Limits:
         return Limits.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise StudyError(
-            f"the limit on {first['loc'][0]}: {str(first['msg']).removeprefix('Value error, ')}, got {first['input']!r}"
-        ) from error
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        shown = "" if "got " in reason else f", got {first['input']!r}"
+        raise StudyError(f"the limit on {first['loc'][0]}: {reason}{shown}") from error
 
 
 def as_json(value: object) -> None:
@@ -82,26 +91,21 @@ def as_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def places(storage: str | None = None, tracking_uri: str | None = None, ray_address: str | None = None) -> Places:
+def places(
+    storage: str | None = None, tracking_uri: str | None = None, ray_address: str | None = None
+) -> Places:
     """Return where things are kept, by the options and the environment."""
     from search.home import find_home
-    from search.study import Places
+    from search.places import Places
 
     return Places(find_home(), storage, tracking_uri, ray_address)
 
 
-def record_of(name: str, where: Places) -> StudyRecord:
-    """Return a study as a value."""
-    from search.storage import load, read_study
-
-    return read_study(load(where.opened, name))
-
-
-def out() -> Any:
+def out() -> Console:
     """Return a console for tables on standard output."""
     from rich.console import Console
 
-    return Console(soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 
 
 def say(text: str) -> None:

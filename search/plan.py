@@ -14,11 +14,14 @@ from objectives.datasets.spec import DataSpec
 from objectives.goals import Direction, Goal
 from search.errors import StudyError
 from search.units import parse_bytes, parse_ms
-from spaces.chooser import Range
-from spaces.value import Value, digest
+from spaces.chooser import Choices, Integers, Range, Reals
+from spaces.value import Value
 
-OBJECTIVES = ("accuracy", "latency_ms", "model_bytes")
-NAME = re.compile(r"[A-Za-z0-9._-]+")
+Objective = Literal["accuracy", "latency_ms", "model_bytes"]
+OBJECTIVES: tuple[Objective, ...] = ("accuracy", "latency_ms", "model_bytes")
+NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,99}")
+SHARES = ("accuracy", "balanced-accuracy", "f1-macro")
+"""The metrics that are shares: a limit on one lies in (0, 1]."""
 
 
 def _data(value: object) -> object:
@@ -51,17 +54,17 @@ class StudyPlan(Value):
     device: str = "this-machine"
     task: Literal["classification"] = "classification"
     space: str | None = None
-    ranges: dict[str, Annotated[Range, BeforeValidator(_range)]] = {}
+    ranges: dict[str, Annotated[Range, BeforeValidator(_range)]] = Field(default_factory=dict)
     metric: str = "accuracy"
     metric_direction: Direction = "maximize"
-    objectives: tuple[Literal["accuracy", "latency_ms", "model_bytes"], ...] = OBJECTIVES
+    objectives: tuple[Objective, ...] = OBJECTIVES
     limits: Limits = Limits()
     limit_on: Statistic = "min"
     input_type: Literal["float32", "int8"] = "float32"
     threads: Annotated[int, Field(ge=1)] = 1
     class_weights: Literal["none", "balanced"] = "none"
     epochs: Annotated[int, Field(ge=1)] = 20
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     trials: Annotated[int, Field(ge=1)] = 100
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     workers: Annotated[int, Field(ge=1)] | None = None
@@ -70,14 +73,25 @@ class StudyPlan(Value):
     @field_validator("name")
     @classmethod
     def _plain_name(cls, name: str | None) -> str | None:
-        if name is not None and (not NAME.fullmatch(name) or name in (".", "..")):
-            raise ValueError(f"a study's name is made of letters, digits, '.', '_' and '-', got '{name}'")
+        if name is not None and (not NAME.fullmatch(name) or name in {".", ".."}):
+            raise ValueError(
+                "a study's name is made of at most 100 letters, digits, '.', '_' and '-', and does not begin "
+                "with '-'"
+            )
         return name
 
     @model_validator(mode="after")
     def _some_objective(self) -> Self:
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
-            raise ValueError(f"objectives are one or more of {', '.join(OBJECTIVES)}, each once, got {self.objectives}")
+            named = ", ".join(self.objectives) or "none"
+            raise ValueError(f"objectives are one or more of {', '.join(OBJECTIVES)}, each once, got {named}")
+        return self
+
+    @model_validator(mode="after")
+    def _reachable_limit(self) -> Self:
+        least = self.limits.accuracy
+        if least is not None and self.metric in SHARES and not 0 < least <= 1:
+            raise ValueError(f"a limit on {self.metric} is a share, more than 0 and at most 1, got {least:g}")
         return self
 
     @property
@@ -105,7 +119,8 @@ def read_plan_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise StudyError(f"the plan '{path}' cannot be read: {error.strerror}; name a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError(f"the plan '{path}' is no YAML: {' '.join(str(error).split())}; mend that line") from error
+        reason = " ".join(str(error).split())
+        raise StudyError(f"the plan '{path}' is no YAML ({reason}); mend it there") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise StudyError(f"a plan holds keys with values, but '{path}' does not; start with `data: digits`")
     return content
@@ -120,32 +135,38 @@ def make_plan(content: Mapping[str, Any]) -> StudyPlan:
 
 
 def merged(content: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of a plan with flags in their places; dotted names reach into a section."""
+    """Return the content of a plan with flags in their places; `limits.accuracy` reaches into a section."""
     result: dict[str, Any] = {key: dict(v) if isinstance(v, dict) else v for key, v in content.items()}
     for name, value in flags.items():
-        section, _, key = name.rpartition(".")
-        if not section:
-            result[key] = value
+        section, dot, key = name.partition(".")
+        if not dot:
+            result[name] = value
             continue
         inner = result.get(section) or {}
         result[section] = {**(inner if isinstance(inner, dict) else {"source": inner}), key: value}
     return result
 
 
+_KINDS: dict[str, type[Value]] = {"integers": Integers, "reals": Reals, "choices": Choices}
+
+
 def _explained(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("choices", "integers", "reals"))
+    place = tuple(str(part) for part in first["loc"])
+    where = ".".join(part for part in place if part not in _KINDS)
     if first["type"] == "extra_forbidden":
-        return _unknown_key(where)
+        return _unknown_key(place, where)
     if first["type"] == "missing":
         return f"a plan needs '{where}'; add it to the plan or give --{where.split('.')[0]}"
     reason = str(first["msg"]).removeprefix("Value error, ")
-    return f"the plan's {where}: {reason}, got {first['input']!r}" if where else reason
+    shown = "" if "got " in reason else f", got {first['input']!r}"
+    return f"the plan's {where}: {reason}{shown}" if where else reason
 
 
-def _unknown_key(where: str) -> str:
-    section, _, key = where.rpartition(".")
-    fields = {"": StudyPlan, "data": DataSpec, "limits": Limits}.get(section, StudyPlan).model_fields
-    close = get_close_matches(key, fields, n=1)
+def _unknown_key(place: tuple[str, ...], where: str) -> str:
+    sections: dict[str, type[Value]] = {"limits": Limits, **_KINDS}
+    inner = "data" if place[:-1] == ("data",) else place[-2] if len(place) > 1 else ""
+    fields = list(DataSpec.model_fields if inner == "data" else sections.get(inner, StudyPlan).model_fields)
+    close = get_close_matches(place[-1], fields, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return f"a plan has no key '{where}'; {hint}(there are {', '.join(fields)})"

@@ -31,7 +31,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hardware_profiles.artifact import write_atomically
 from search.errors import StudyError
@@ -106,7 +106,7 @@ class RayCluster:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._lock.release()
 
-    def __enter__(self) -> "RayCluster":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -187,12 +187,13 @@ def _init(**options: Any) -> None:
     # `search.py` would hide ours; a job flagged as a client's is spared that.
     job = JobConfig(_client_job=True)
     try:
-        ray.init(job_config=job, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **options)
+        ray.init(job_config=job, log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:
         reason = redact(" ".join(str(error).split()), secrets_of(str(options.get("address", ""))))
-        target = options.get("address")
-        way_out = "is it running, and is its token at hand?" if target else "`edgesearch doctor` tells what is missing"
-        what = f"the Ray cluster at {target} cannot be joined" if target else "Ray does not start"
+        what, way_out = "Ray does not start", "`edgesearch doctor` tells what is missing"
+        if "address" in options:
+            what = f"the Ray cluster at {options['address']} cannot be joined"
+            way_out = "is it running, and is its token at hand?"
         raise StudyError(f"{what}: {type(error).__name__}: {reason[:300]}; {way_out}") from error
 
 
@@ -200,8 +201,8 @@ def _warn_if_open() -> None:
     exposed = sorted({s.process for s in listening_sockets(os.getpid()) if not s.loopback})
     if exposed:
         log.warning(
-            "ports of %s listen on all interfaces, behind the token: `ray` was imported before edgesearch could "
-            "keep it to %s",
+            "ports of %s listen on all interfaces, behind the token: `ray` was imported before edgesearch "
+            "could keep it to %s",
             ", ".join(exposed),
             LOOPBACK,
         )
@@ -280,4 +281,3 @@ def listening_sockets(pid: int) -> tuple[ListeningSocket, ...]:
                 if connection.status == psutil.CONN_LISTEN
             ]
     return tuple(found)
-

@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, ur
 from search.errors import StudyError
 
 HIDDEN = "***"
-_SECRET_NAME = r"[\w.-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credentials?)"
+_NAMES = r"[\w.-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credentials?)"
 # Raw quotes, angle brackets and blanks end a URL in running text. A password may hold any other
 # character, '/', '?', '#' and '@' too: libraries accept them unescaped, so all up to the last '@' goes.
 _USER_AND_PASSWORD = re.compile(r"(?P<start>[A-Za-z][A-Za-z0-9+.-]*://[^\s\"<>`:/?#]*):[^\s\"<>`]*@")
 _USER_ONLY = re.compile(r"(?P<start>\bhttps?://)[^\s\"<>`:/?#@]+@(?![^\s\"<>`/?#]*:\*{3}@)", re.IGNORECASE)
-_PARAMETER = re.compile(rf"(?P<start>\b{_SECRET_NAME}\s*=\s*)(?:\"[^\"]*\"|[^\s&\"<>`]+)", re.IGNORECASE)
-_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
+_PARAMETER = re.compile(rf"(?P<start>\b{_NAMES}\s*=\s*)(?:\"[^\"]*\"|[^\s&\"<>`]+)", re.IGNORECASE)
+_NAME = re.compile(_NAMES, re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SHORTEST_KNOWN = 4
@@ -101,7 +101,9 @@ def expand(text: str, environment: Mapping[str, str] | None = None) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1]
         if not _VARIABLE.fullmatch(name):
-            raise StudyError(f"${{NAME}} refers to an environment variable, got '{match[0]}'; write ${{DB_PASSWORD}}")
+            raise StudyError(
+                f"${{NAME}} refers to an environment variable, got '{match[0]}'; write ${{DB_PW}}"
+            )
         if name not in variables:
             raise StudyError(f"'{match[0]}' refers to a variable that is not set; export {name}=... first")
         return variables[name]

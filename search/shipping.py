@@ -56,11 +56,14 @@ def _artifact(trial: TrialRecord, home: Home) -> bytes:
         return ArtifactStore(home.artifacts).get(name or "")
     except FileNotFoundError as error:
         raise StudyError(
-            f"the file of trial {trial.number} is not in '{home.artifacts}'; set EDGESEARCH_HOME to the home it was made in"
+            f"the file of trial {trial.number} is not in '{home.artifacts}'; set EDGESEARCH_HOME to the home "
+            "it was made in"
         ) from error
 
 
-def _tested(study: optuna.Study, record: StudyRecord, trial: TrialRecord, scorer: Scorer, data: Data) -> HeldOut:
+def _tested(
+    study: optuna.Study, record: StudyRecord, trial: TrialRecord, scorer: Scorer, data: Data
+) -> HeldOut:
     """Return what the file shows on the test set: from the record if it met it before."""
     key = f"{TESTED}{trial.evidence.artifact}"
     if key in study.user_attrs:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from hardware_profiles.measurement import Measurement
-from search.front import best_of, eligible, front
+from search.front import best_of
 from search.hypervolume import hypervolume
 from spaces.value import Value
 
 if TYPE_CHECKING:
     from search.storage import Facts
-    from search.trial import TrialRecord
+    from search.trial import State, TrialRecord
 
-COUNTED = ("measured", "infeasible", "stopped")
+COUNTED: tuple[State, ...] = ("measured", "infeasible", "stopped")
+"""The states of the candidates that `--trials` counts."""
 
 
 class Best(Value):
@@ -26,8 +27,13 @@ class Best(Value):
 
 
 class Status(Value):
-    """A study at one moment. `hypervolume` is a share of the reference box, in [0, 1]."""
+    """A study at one moment of a call.
 
+    `done` counts over all calls, `seconds` since this one began; `seconds_left` is None where it cannot
+    be told yet. `hypervolume` is a share of the reference box, in [0, 1].
+    """
+
+    study: str
     done: int
     wanted: int
     measured: int
@@ -35,8 +41,8 @@ class Status(Value):
     stopped: int
     failed: int
     running: int
-    seconds: float
-    seconds_left: float | None
+    seconds: float = 0.0
+    seconds_left: float | None = None
     hypervolume: float
     best: tuple[Best, ...]
 
@@ -46,15 +52,12 @@ class Display(Protocol):
 
     def show(self, status: Status) -> None:
         """Show a moment; called after each trial and now and then."""
-        ...
 
     def say(self, text: str) -> None:
         """Show one line that stays."""
-        ...
 
     def close(self) -> None:
-        """Show no more."""
-        ...
+        """Show no more; may be called again."""
 
 
 def counted(trials: Iterable[TrialRecord]) -> int:
@@ -63,26 +66,25 @@ def counted(trials: Iterable[TrialRecord]) -> int:
 
 
 def status(
-    trials: list[TrialRecord], facts: Facts, running: int, seconds: float, fresh: int, capacity: int
+    name: str, states: Counter[State], best: Sequence[TrialRecord], facts: Facts, running: int
 ) -> Status:
-    """Sum up. `seconds` and `fresh` are this call's time and the candidates counted in it."""
-    states = Counter(trial.state for trial in trials)
-    done = counted(trials)
+    """Sum up a study but for its times.
+
+    `states` counts its trials, `best` is its front, and `running` trials are under way. Nothing beats the
+    front in any objective, so that the best of each is on it.
+    """
     goals = facts.plan.goals
-    fitting = eligible(trials, goals)
-    found = [(best_of(fitting, goal), goal.metric) for goal in goals if goal.objective]
-    best = [(trial.number, trial.measurement(metric)) for trial, metric in found if trial is not None]
-    left = max(0, facts.plan.trials - done)
+    found = [(best_of(best, goal), goal.metric) for goal in goals if goal.objective]
+    points = [(trial.number, trial.measurement(metric)) for trial, metric in found if trial is not None]
     return Status(
-        done=done,
+        study=name,
+        done=sum(states[state] for state in COUNTED),
         wanted=facts.plan.trials,
         measured=states["measured"],
         infeasible=states["infeasible"],
         stopped=states["stopped"],
         failed=states["failed"],
         running=running,
-        seconds=seconds,
-        seconds_left=seconds / fresh * left if fresh >= capacity else None,
-        hypervolume=hypervolume([trial.values for trial in front(fitting, goals)], goals, facts.majority_accuracy),
-        best=tuple(Best(trial=number, measurement=m) for number, m in best if m is not None),
+        hypervolume=hypervolume([trial.values for trial in best], goals, facts.majority_accuracy),
+        best=tuple(Best(trial=number, measurement=m) for number, m in points if m is not None),
     )

@@ -6,19 +6,23 @@ asked and `outcome` when it is told, so that `optuna.load_study` opens the same 
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.runners.base import Anchor
 from objectives.datasets.spec import DataSummary
-from objectives.outcome import OUTCOME, Outcome
+from objectives.goals import Goal, violations
+from objectives.outcome import OUTCOME, Infeasible, Measured, Outcome
 from search.errors import StudyError
 from search.plan import StudyPlan
-from search.secrets import redact
+from search.secrets import redact, secrets_of
 from search.trial import State, StudyRecord, TrialRecord
 from spaces.candidate import Candidate, Problem
 from spaces.chooser import Range
@@ -29,12 +33,16 @@ if TYPE_CHECKING:
 
 FACTS, CANDIDATE, OUTCOME_KEY = "edgesearch", "candidate", "outcome"
 DUPLICATE_OF, RETRY_OF, RETRIES, DECLINED = "duplicate_of", "retry_of", "retries", "declined"
+KEPT = "~kept"
+"""Ends the name of a copy that exists while a study is rewritten; no study of ours can be called so."""
+SQLITE_PATIENCE_S = 60
+"""How long a writer waits for a reader, who may be reading thousands of trials."""
 
 
 class Facts(Value):
     """What a study is, beside its trials. `ranges` are those of its first plan, which bound later ones."""
 
-    format: int = 1
+    format: Literal[1] = 1
     identity: dict[str, str]
     plan: StudyPlan
     space: str
@@ -50,42 +58,94 @@ class Facts(Value):
 @cache
 def quiet_optuna() -> Any:
     """Return the module `optuna`, silenced: what it has to say is said by the progress."""
-    import warnings
-
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
+
+
+@contextmanager
+def experimental() -> Iterator[None]:
+    """Let the block use what Optuna calls experimental, without a warning; its version is pinned."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=quiet_optuna().exceptions.ExperimentalWarning)
+        yield
 
 
 def open_storage(url: str) -> Any:
     """Open a storage by its URL. Raises StudyError, without the URL's password, if that fails."""
-    optuna = quiet_optuna()
+    storages = quiet_optuna().storages
     try:
-        return optuna.storages.get_storage(url)
+        if url.startswith("sqlite"):
+            patient = {"connect_args": {"timeout": SQLITE_PATIENCE_S}}
+            return storages.get_storage(storages.RDBStorage(url, engine_kwargs=patient))
+        return storages.get_storage(url)
     except Exception as error:  # whatever the database's driver raises, the way out is the same
-        reason = redact(" ".join(str(error).split()))[:300]
-        raise StudyError(f"the storage '{redact(url)}' cannot be opened ({reason}); check --storage") from error
+        known = secrets_of(url)
+        reason = redact(" ".join(str(error).split()), known)[:300]
+        raise StudyError(
+            f"the storage '{redact(url, known)}' cannot be opened ({reason}); check --storage"
+        ) from error
+
+
+def unreachable(error: BaseException) -> StudyError | None:
+    """Return what to say of an error if it is a storage that cannot be read or written, else None."""
+    if not {base.__module__.split(".")[0] for base in type(error).__mro__} & {"sqlalchemy", "optuna"}:
+        return None
+    optuna = quiet_optuna()
+    if isinstance(error, optuna.exceptions.OptunaError) and not isinstance(
+        error, optuna.exceptions.StorageInternalError
+    ):
+        return None
+    cause = error.__cause__ or error
+    reason = redact(" ".join(str(getattr(cause, "orig", cause)).split()))[:200]
+    return StudyError(
+        f"the storage cannot be read or written ({reason}); see to its disk or server, and the same command "
+        "goes on"
+    )
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Turn a storage that fails while the block runs (a full disk, a server that went) into a StudyError."""
+    try:
+        yield
+    except Exception as error:
+        told = unreachable(error)
+        if told is None:
+            raise
+        raise told from error
 
 
 def study_names(storage: Any) -> list[str]:
     """List the studies of ours in a storage."""
     summaries = quiet_optuna().get_all_study_summaries(storage, include_best_trial=False)
-    return sorted(s.study_name for s in summaries if FACTS in s.user_attrs)
+    ours = {s.study_name for s in summaries if FACTS in s.user_attrs}
+    return sorted({name.removesuffix(KEPT) for name in ours})
 
 
-def load(storage: Any, name: str, sampler: Any = None) -> optuna.Study:
+def create(storage: Any, name: str, goals: Iterable[Goal]) -> optuna.Study:
+    """Make a study whose objectives are those of the goals, by their metrics' names."""
+    objectives = [goal for goal in goals if goal.objective]
+    directions = [goal.direction for goal in objectives]
+    study: optuna.Study = quiet_optuna().create_study(study_name=name, storage=storage, directions=directions)
+    with experimental():
+        study.set_metric_names([goal.metric for goal in objectives])
+    return study
+
+
+def load(storage: Any, name: str) -> optuna.Study:
     """Load a study of ours. Raises StudyError with a suggestion where there is none of that name."""
-    try:
-        study = quiet_optuna().load_study(study_name=name, storage=storage, sampler=sampler)
-    except KeyError:
-        study = None
-    if study is None or FACTS not in study.user_attrs:
-        close = get_close_matches(name, study_names(storage), n=1)
-        hint = f"did you mean '{close[0]}'? " if close else ""
-        raise StudyError(f"no study named '{name}'; {hint}(`edgesearch studies` lists all)")
-    return study  # type: ignore[no-any-return]
+    for stored in (name, name + KEPT):
+        try:
+            study: optuna.Study = quiet_optuna().load_study(study_name=stored, storage=storage)
+        except KeyError:
+            continue
+        if FACTS in study.user_attrs:
+            return study
+    close = get_close_matches(name, study_names(storage), n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    raise StudyError(f"no study named '{name}'; {hint}(`edgesearch studies` lists all)")
 
 
 def taken(storage: Any, name: str) -> bool:
@@ -112,8 +172,8 @@ def read_facts(study: optuna.Study) -> Facts:
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise StudyError(
-            f"the study '{study.study_name}' was written by another version of edgesearch (it differs in '{where}'); "
-            "open it with that version or start one under another --name"
+            f"the study '{study.study_name}' was written by another version of edgesearch (it differs in "
+            f"'{where}'); open it with that version, or start one under another --name"
         ) from error
 
 
@@ -130,34 +190,44 @@ def read_study(study: optuna.Study) -> StudyRecord:
 
 def make_record(name: str, facts: Facts, trials: tuple[TrialRecord, ...]) -> StudyRecord:
     """Join facts and trials."""
-    shared = {key: getattr(facts, key) for key in ("plan", "space", "data", "profile", "anchor", "versions")}
     # The parts were validated when they were made; validating thousands of trials again takes seconds.
     return StudyRecord.model_construct(
-        name=name, majority_accuracy=facts.majority_accuracy, trials=trials, **shared
+        name=name.removesuffix(KEPT),
+        plan=facts.plan,
+        space=facts.space,
+        data=facts.data,
+        profile=facts.profile,
+        anchor=facts.anchor,
+        majority_accuracy=facts.majority_accuracy,
+        versions=facts.versions,
+        trials=trials,
     )
 
 
 def read_trials(study: optuna.Study, plan: StudyPlan) -> tuple[TrialRecord, ...]:
     """Return the trials in order of number, judged by the plan's limits as they stand now.
 
-    Left out are duplicates (answered from the record), what a later trial asked again, and asks that
-    fell outside the ranges of their call.
+    Left out are duplicates (answered from the record), what a later trial asked again, asks that fell
+    outside the ranges of their call, and what was screened out by a limit that it would keep today.
     """
     trials = study.get_trials(deepcopy=False)
     superseded = {t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs}
-    return tuple(
+    records = (
         record(t, plan)
         for t in trials
         if t.number not in superseded and DUPLICATE_OF not in t.user_attrs and DECLINED not in t.user_attrs
     )
+    return tuple(found for found in records if found is not None)
 
 
-def record(trial: optuna.trial.FrozenTrial, plan: StudyPlan) -> TrialRecord:
-    """Return one trial as a value."""
+def record(trial: optuna.trial.FrozenTrial, plan: StudyPlan) -> TrialRecord | None:
+    """Return one trial as a value, or None where its verdict does not hold under the plan's limits."""
     attributes = trial.user_attrs
     candidate = attributes.get(CANDIDATE)
     told = attributes.get(OUTCOME_KEY) if trial.state.is_finished() else None
     outcome = None if told is None else judged(OUTCOME.validate_json(told), plan)
+    if told is not None and outcome is None:
+        return None
     return TrialRecord(
         number=trial.number,
         state=_state(trial, outcome),
@@ -176,12 +246,22 @@ def _state(trial: optuna.trial.FrozenTrial, outcome: Outcome | None) -> State:
     return unfinished.get(trial.state, "failed")
 
 
-def judged(outcome: Outcome, plan: StudyPlan) -> Outcome:
-    """Return the outcome as the plan's present limits judge it: they may change between calls."""
-    from objectives.goals import violations
-    from objectives.outcome import Infeasible, Measured
+def judged(outcome: Outcome, plan: StudyPlan) -> Outcome | None:
+    """Return the outcome as the plan's present limits judge it: they may change between calls.
 
-    if not isinstance(outcome, Measured | Infeasible) or outcome.evidence.artifact is None:
+    None for a candidate that was screened out before it was trained, by a limit that it would keep
+    today: then nothing is known of it.
+    """
+    if not isinstance(outcome, Measured | Infeasible):
         return outcome
-    broken = violations(plan.goals, outcome.evidence.values)
-    return Infeasible(violations=broken, evidence=outcome.evidence) if broken else Measured(evidence=outcome.evidence)
+    evidence = outcome.evidence
+    if isinstance(outcome, Measured) or evidence.artifact is not None:
+        broken = violations(plan.goals, evidence.values)
+        return Infeasible(violations=broken, evidence=evidence) if broken else Measured(evidence=evidence)
+    seen = {violation.metric: violation.value for violation in outcome.violations}
+    broken = violations(plan.goals, {**evidence.values, **seen})
+    if (latency := evidence.latency) is not None:
+        # Screening gives a latency the benefit of the doubt: its whole interval has to break the limit.
+        limit = plan.limits.latency_ms
+        broken = tuple(b for b in broken if b.metric != "latency_ms" or (limit and latency.low_ms > limit))
+    return Infeasible(violations=broken, evidence=evidence) if broken else None

@@ -1,6 +1,6 @@
 """What a trial tries: architecture, training and compression, and the digests of its stages."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,11 @@ from spaces.value import Value, digest
 Precision = Literal["float32", "float16", "dynamic-int8", "int8"]
 Optimizer = Literal["adam", "sgd", "rmsprop"]
 Kind = Literal["table", "image", "series"]
+AXES: dict[Kind, str] = {
+    "table": "(columns,)",
+    "image": "(height, width, channels)",
+    "series": "(time, 1, channels)",
+}
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic-int8", "int8")
 
 
@@ -23,7 +28,14 @@ class Problem(Value):
     input_shape: tuple[Annotated[int, Field(ge=1)], ...]
     classes: Annotated[int, Field(ge=2)]
     epochs: Annotated[int, Field(ge=1)] = 20
-    precisions: tuple[Precision, ...] = PRECISIONS
+    precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = PRECISIONS
+
+    @model_validator(mode="after")
+    def _axes_of_the_kind(self) -> Self:
+        axes = 1 if self.kind == "table" else 3
+        if len(self.input_shape) != axes or (self.kind == "series" and self.input_shape[1] != 1):
+            raise ValueError(f"a {self.kind} has the shape {AXES[self.kind]}, got {self.input_shape}")
+        return self
 
 
 class Training(Value):
@@ -53,17 +65,19 @@ class Candidate(Value):
     compression: Compression = Compression()
 
     @model_validator(mode="after")
-    def _vector_before_dense(self) -> "Candidate":
+    def _vector_before_dense(self) -> Self:
         spatial = True
         for layer in self.architecture:
+            if isinstance(layer, Block | GlobalPool) and not spatial:
+                raise ValueError(f"{layer.type} needs positions, but they were pooled or flattened before it")
             if isinstance(layer, GlobalPool | Flatten):
                 spatial = False
-            elif isinstance(layer, Block) and not spatial:
-                raise ValueError(f"{layer.type} needs positions, but they were pooled or flattened before it")
             elif isinstance(layer, Dense) and spatial:
                 raise ValueError("dense needs a vector: put global-pool or flatten before it")
         if spatial:
-            raise ValueError("an architecture holds global-pool or flatten, for the classifier needs a vector")
+            raise ValueError(
+                "an architecture holds global-pool or flatten, for the classifier needs a vector"
+            )
         return self
 
     @property

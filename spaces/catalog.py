@@ -25,7 +25,8 @@ def load_space(name: str, kind: Kind | None = None) -> Space:
     if kind is not None and kind not in space.kinds:
         fits = ", ".join(sorted(n for n, s in SPACES.items() if kind in s.kinds))
         raise SpaceError(
-            f"the space '{name}' is for {' and '.join(sorted(space.kinds))}, the data is of kind {kind}; use {fits}"
+            f"the space '{name}' is for {' and '.join(sorted(space.kinds))}, the data is of kind {kind}; "
+            f"use {fits}"
         )
     return space
 
@@ -34,7 +35,9 @@ def _shipped(name: str) -> Space:
     if name not in SPACES:
         close = get_close_matches(name, SPACES, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
-        raise SpaceError(f"no space named '{name}'; {hint}(there are {', '.join(SPACES)}, or package.module:Space)")
+        raise SpaceError(
+            f"no space named '{name}'; {hint}(there are {', '.join(SPACES)}, or package.module:Space)"
+        )
     return SPACES[name]()
 
 
@@ -44,8 +47,11 @@ def _own(name: str) -> Space:
         sys.path.append(here)  # appended: a file of the user's must not shadow a package
     try:
         space = getattr(importlib.import_module(module), attribute)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise SpaceError(f"the space '{name}' cannot be loaded: {error}; give package.module:Space") from error
+    except Exception as error:  # whatever a user's module raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SpaceError(
+            f"the space '{name}' cannot be loaded ({reason}); give package.module:Space"
+        ) from error
     if not isinstance(space, Space):
         raise SpaceError(f"the space '{name}' lacks name, kinds, ranges or suggest; see docs/spaces.md")
     return space

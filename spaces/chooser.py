@@ -31,7 +31,9 @@ class Integers(Value):
         if self.low > self.high:
             raise ValueError(f"low must not exceed high, got {self.low} > {self.high}")
         if self.log and (self.low < 1 or self.step != 1):
-            raise ValueError(f"a log range starts at 1 or more and has step 1, got {self.low}, step {self.step}")
+            raise ValueError(
+                f"a log range starts at 1 or more and has step 1, got {self.low}, step {self.step}"
+            )
         return self
 
     def holds(self, value: Scalar) -> bool:
@@ -68,6 +70,21 @@ class Reals(Value):
         steps = 0.0 if self.step is None else (value - self.low) / self.step
         return math.isclose(steps, round(steps), abs_tol=1e-6)
 
+    @property
+    def steps(self) -> int:
+        """How many steps lie above `low`; 0 without steps."""
+        return 0 if self.step is None else int((self.high - self.low) / self.step + 1e-6)
+
+    def tidy(self, value: float) -> float:
+        """Return a number of this range as people write it, so that equal means equal.
+
+        That is the step itself where there are steps, else three significant digits that stay inside.
+        """
+        if self.step is None:
+            return min(self.high, max(self.low, float(f"{value:.3g}")))
+        above = self.step * round((value - self.low) / self.step)
+        return min(self.high, float(f"{self.low + above:.12g}")) if above > 0 else self.low
+
     def describe(self) -> str:
         """Return the range as people write it."""
         return f"{self.low:g} to {self.high:g}" + (f" in steps of {self.step:g}" if self.step else "")
@@ -78,6 +95,12 @@ class Choices(Value):
 
     type: Literal["choices"] = "choices"
     options: Annotated[tuple[Scalar, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.options)) < len(self.options):
+            raise ValueError(f"each option is given once, got {self.describe()}")
+        return self
 
     def holds(self, value: Scalar) -> bool:
         """Tell whether the value is one of the options."""
@@ -106,21 +129,23 @@ class RandomChooser:
     def __init__(self, generator: random.Random) -> None:
         self._generator = generator
 
-    def __call__(self, name: str, within: Integers | Reals | Choices) -> Scalar:
+    def __call__(self, name: str, within: Integers | Reals | Choices) -> Scalar:  # noqa: ARG002 - the seam's
+        """Return a value within the range, whatever it is called."""
         match within:
             case Choices(options=options):
                 return self._generator.choice(options)
             case Integers(low=low, high=high, log=True):
-                drawn = math.exp(self._generator.uniform(math.log(low - 0.5), math.log(high + 0.5)))
-                return min(high, max(low, round(drawn)))
+                return min(high, max(low, round(self._log_uniform(low - 0.5, high + 0.5))))
             case Integers(low=low, high=high, step=step):
                 return self._generator.randrange(low, high + 1, step)
             case Reals(low=low, high=high, log=True):
-                return min(high, max(low, math.exp(self._generator.uniform(math.log(low), math.log(high)))))
-            case Reals(low=low, high=high, step=None):
-                return self._generator.uniform(low, high)
+                return min(high, max(low, self._log_uniform(low, high)))
             case Reals(low=low, high=high, step=step):
-                return low + step * self._generator.randrange(int((high - low) / step + 1.000001))
+                drawn = self._generator.randint(0, within.steps)
+                return self._generator.uniform(low, high) if step is None else within.tidy(low + step * drawn)
+
+    def _log_uniform(self, low: float, high: float) -> float:
+        return math.exp(self._generator.uniform(math.log(low), math.log(high)))
 
 
 class Recorder:
@@ -132,6 +157,7 @@ class Recorder:
         self.answers: dict[str, Scalar] = {}
 
     def __call__(self, name: str, within: Integers | Reals | Choices) -> Scalar:
+        """Pass the question on. Raises SpaceError for a name that was asked before."""
         if name in self.asked:
             raise SpaceError(f"a space asks for each name once per candidate, but asked for '{name}' again")
         self.asked[name] = within
@@ -151,22 +177,29 @@ class Pick:
         self._ranges = ranges
 
     def _value(self, family: str, index: int | None) -> Scalar:
-        name = family if index is None else f"{family}_{index}"
-        within = range_named(self._ranges, name)
+        within = self._range(family, index)
         only = single(within)
-        return self._chooser(name, within) if only is None else only
+        return self._chooser(_name(family, index), within) if only is None else only
+
+    def _range(self, family: str, index: int | None) -> Integers | Reals | Choices:
+        return range_named(self._ranges, _name(family, index))
 
     def integer(self, family: str, index: int | None = None) -> int:
         """Ask for a whole number."""
         return int(self._value(family, index))
 
     def real(self, family: str, index: int | None = None) -> float:
-        """Ask for a number, kept to three significant digits so that equal means equal."""
-        return float(f"{float(self._value(family, index)):.3g}")
+        """Ask for a number; of a range it is a tidy one (see `Reals.tidy`), so that equal means equal."""
+        within, value = self._range(family, index), float(self._value(family, index))
+        return within.tidy(value) if isinstance(within, Reals) else value
 
     def option(self, family: str, index: int | None = None) -> str:
         """Ask for a named option."""
         return str(self._value(family, index))
+
+
+def _name(stem: str, index: int | None) -> str:
+    return stem if index is None else f"{stem}_{index}"
 
 
 def family(name: str) -> str:
@@ -193,6 +226,6 @@ def single(within: Integers | Reals | Choices) -> Scalar | None:
             return only
         case Integers(low=low, high=high, step=step) if low + step > high:
             return low
-        case Reals(low=low, high=high) if low == high:
+        case Reals(low=low, high=high, step=step) if low == high or (step is not None and not within.steps):
             return low
     return None

@@ -6,10 +6,15 @@ ResNet (He et al. 2015, residual blocks), at the sizes of MLPerf Tiny.
 
 from spaces.candidate import Candidate, Kind, Problem
 from spaces.chooser import Choices, Integers, Pick, Reals
-from spaces.layers import Conv, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual
+from spaces.layers import Block, Conv, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual
 from spaces.recipe import pick_candidate, pick_dense, recipe_ranges
 
 Sides = tuple[int, int]
+BLOCKS: dict[str, type[Block]] = {
+    "conv": Conv,
+    "depthwise-separable": DepthwiseSeparable,
+    "residual": Residual,
+}
 
 
 class ConvNet:
@@ -22,7 +27,7 @@ class ConvNet:
         """Return every range by name."""
         return {
             "blocks": Integers(low=1, high=4),
-            "block": Choices(options=("conv", "depthwise-separable", "residual")),
+            "block": Choices(options=tuple(BLOCKS)),
             "filters": Integers(low=4, high=64, log=True),
             "kernel": Integers(low=3, high=5, step=2),
             "stride": Integers(low=1, high=2),
@@ -46,20 +51,15 @@ def pick_blocks(pick: Pick, sides: Sides) -> tuple[Layer, ...]:
     A stride is asked only while four positions are left: below that it has next to no effect.
     """
     flat = tuple(side == 1 for side in sides)
-    layers = []
+    layers: list[Layer] = []
     for i in range(pick.integer("blocks")):
         kind = pick.option("block", i) if i else "conv"
         filters, kernel = pick.integer("filters", i), pick.integer("kernel", i)
         stride = pick.integer("stride", i) if max(sides) >= 4 else 1
-        layers.append(_block(kind, filters, _along(kernel, flat), _along(stride, flat)))
+        layers.append(BLOCKS[kind](filters=filters, kernel=_along(kernel, flat), stride=_along(stride, flat)))
         sides = (-(-sides[0] // stride), -(-sides[1] // stride))
     return tuple(layers)
 
 
 def _along(length: int, flat: tuple[bool, ...]) -> Sides:
     return (1 if flat[0] else length, 1 if flat[1] else length)
-
-
-def _block(kind: str, filters: int, kernel: Sides, stride: Sides) -> Layer:
-    blocks = {"conv": Conv, "depthwise-separable": DepthwiseSeparable, "residual": Residual}
-    return blocks[kind](filters=filters, kernel=kernel, stride=stride)

@@ -20,6 +20,6 @@ class Mlp:
             **recipe_ranges(problem),
         }
 
-    def suggest(self, pick: Pick, problem: Problem) -> Candidate:
+    def suggest(self, pick: Pick, problem: Problem) -> Candidate:  # noqa: ARG002 - the seam's
         """Make one candidate."""
         return pick_candidate(pick, (Flatten(), *pick_dense(pick, pick.integer("layers"))))

@@ -1,5 +1,6 @@
 """The seam of spaces, and how a plan narrows one."""
 
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
@@ -21,7 +22,7 @@ class Space(Protocol):
     kinds: frozenset[Kind]
 
     def ranges(self, problem: Problem) -> Mapping[str, Integers | Reals | Choices]:
-        """Return every range by its family's name; `filters` serves `filters_0`, `filters_1`, …"""
+        """Return every range by its family's name: `filters` serves `filters_0`, `filters_1` and so on."""
         ...
 
     def suggest(self, pick: Pick, problem: Problem) -> Candidate:
@@ -33,7 +34,8 @@ def narrow(ranges: Ranges, wanted: Ranges) -> dict[str, Integers | Reals | Choic
     """Return the ranges with the wanted ones in their place.
 
     A wanted range lies within the space's own and is named like it, or like one member of its family
-    (`filters_1`). Raises SpaceError for an unknown name and for what lies outside.
+    (`filters_1`). The scale stays the space's, and so do its steps unless wider ones are wanted.
+    Raises SpaceError for an unknown name and for what lies outside.
     """
     narrowed = dict(ranges)
     for name, want in wanted.items():
@@ -54,19 +56,29 @@ def _within(
     name: str, whole: Integers | Reals | Choices, want: Integers | Reals | Choices
 ) -> Integers | Reals | Choices:
     ends = want.options if isinstance(want, Choices) else (want.low, want.high)
-    outside = [end for end in ends if not whole.holds(_like(whole, end))]
-    if outside or isinstance(whole, Choices) and not isinstance(want, Choices):
-        raise SpaceError(f"the range '{name}' lies within {whole.describe()}, got {want.describe()}")
-    match whole:
-        case Choices():
-            return want
-        case _ if isinstance(want, Choices) and len(want.options) > 1:
-            return Choices(options=tuple(_like(whole, option) for option in want.options))
-    low, high = _like(whole, ends[0]), _like(whole, ends[-1])
-    step = getattr(want, "step", None) or whole.step
-    return whole.model_validate({**whole.model_dump(), "low": low, "high": high, "step": step})
+    if not all(whole.holds(end) for end in ends):
+        raise SpaceError(
+            f"the range '{name}' lies within {whole.describe()}, got {want.describe()}; stay inside"
+        )
+    if isinstance(whole, Choices):
+        if not isinstance(want, Choices):
+            raise SpaceError(
+                f"the range '{name}' is a choice of {whole.describe()}; give a list of some of them"
+            )
+        return Choices(options=tuple(option for option in whole.options if option in want.options))
+    if isinstance(want, Choices) and len(want.options) > 1:
+        return want
+    part = {"low": ends[0], "high": ends[-1], "step": _step(name, whole, want)}
+    return whole.model_validate({**whole.model_dump(), **part})
 
 
-def _like(whole: Integers | Reals | Choices, value: bool | int | float | str) -> bool | int | float | str:
-    whole_number = isinstance(whole, Reals) and isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if whole_number else value
+def _step(name: str, whole: Integers | Reals, want: Integers | Reals | Choices) -> float | None:
+    """Return the wanted step, which is the range's own or a multiple of it."""
+    step = None if isinstance(want, Choices) else want.step
+    if step is None or (isinstance(want, Integers) and step == 1):
+        return whole.step
+    if whole.log:
+        raise SpaceError(f"the range '{name}' has a log scale and so no steps; give a list of values instead")
+    if whole.step is not None and not math.isclose(step / whole.step, max(1, round(step / whole.step))):
+        raise SpaceError(f"the steps of '{name}' are multiples of {whole.step:g}, got {step:g}")
+    return step

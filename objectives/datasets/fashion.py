@@ -60,11 +60,18 @@ def load_fashion_mnist() -> Raw:
 
 def find_folder() -> Path:
     """Return a folder that holds the four files; download them into the Keras cache if there is none."""
+    if (found := found_in()) is not None:
+        return found
+    download(keras_folder())
+    return keras_folder()
+
+
+def found_in() -> Path | None:
+    """Return a folder that holds the four files already, or None; nothing is downloaded."""
     for folder in (DEBIAN_FOLDER, keras_folder()):
         if all((folder / name).is_file() for name in FILES_MD5):
             return folder
-    download(keras_folder())
-    return keras_folder()
+    return None
 
 
 def keras_folder() -> Path:

@@ -112,7 +112,7 @@ def _look_at(files: tuple[Path, ...], wanted: tuple[int, int] | None) -> tuple[t
             raise DataError(
                 f"images have one size, got {first[0]} x {first[1]} in '{files[0]}' and {size[0]} "
                 f"x {size[1]} in "
-                f"'{file}'; give the size to bring all to with --image-size HEIGHT WIDTH"
+                f"'{file}'; give the size to bring all to with --image-size HEIGHTxWIDTH"
             )
     return first or (1, 1), 1 if grey else 3
 

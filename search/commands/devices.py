@@ -9,10 +9,12 @@ import click
 from search.options import as_json, example, json_option, out, places
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hardware_profiles.profile import HardwareProfile
 
 
-@click.command(**example("edgesearch devices raspberry-pi-4"))
+@click.command(epilog=example("edgesearch devices raspberry-pi-4"))
 @click.argument("name", required=False)
 @json_option
 def devices(name: str | None, to_json: bool) -> None:
@@ -20,18 +22,16 @@ def devices(name: str | None, to_json: bool) -> None:
     from hardware_profiles.profile import load_profile, profile_names
 
     folders = places().devices
-    if name is not None:
-        profile = load_profile(name, folders)
-        if to_json:
-            return as_json(profile.model_dump(mode="json"))
-        return out().print(_sheet(profile))
-    profiles = [load_profile(known, folders) for known in profile_names(folders)]
+    names = profile_names(folders) if name is None else (name,)
+    profiles = [load_profile(known, folders) for known in names]
     if to_json:
-        return as_json([profile.model_dump(mode="json") for profile in profiles])
-    return out().print(_catalogue(profiles))
+        listed = [profile.model_dump(mode="json") for profile in profiles]
+        as_json(listed if name is None else listed[0])
+    else:
+        out().print(_catalogue(profiles) if name is None else _sheet(profiles[0]))
 
 
-def _catalogue(profiles: list[HardwareProfile]) -> Any:
+def _catalogue(profiles: list[HardwareProfile]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -54,7 +54,7 @@ def told(profile: HardwareProfile) -> str:
     return "measured"
 
 
-def _sheet(profile: HardwareProfile) -> Any:
+def _sheet(profile: HardwareProfile) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)

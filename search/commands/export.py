@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +14,8 @@ from search.options import (
     limit_options,
     limits_of,
     places,
-    places_options,
     say,
+    storage_option,
 )
 
 if TYPE_CHECKING:
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
 PREFERENCES = ("accuracy", "latency", "size", "balanced")
 
 
-@click.command(**example("edgesearch export digits-this-machine-1a2b3c --to my-model --prefer size --min-accuracy .95"))
+@click.command(
+    epilog=example(
+        "edgesearch export digits-this-machine-1a2b3c --to my-model --prefer size --min-accuracy .95"
+    )
+)
 @click.argument("study")
 @click.option("--to", required=True, metavar="DIR", help="A new folder, or an earlier export.")
 @click.option("--trial", type=int, metavar="N", help="This trial, on the front or not.")
 @click.option("--prefer", type=click.Choice(PREFERENCES), help="What to look at first (default: balanced).")
 @click.option("--all", "everything", is_flag=True, help="The whole front, a folder each.")
 @limit_options
-@places_options
+@storage_option
 def export(
     study: str,
     to: str,
@@ -42,27 +47,33 @@ def export(
     max_model_bytes: str | None,
     min_accuracy: float | None,
     storage: str | None,
-    tracking_uri: str | None,
 ) -> None:
     """Export a model with its card, an example that runs it, and the plan that repeats the study."""
     from search.export import export as write
     from search.shipping import shipment
-    from search.storage import load, read_study
+    from search.storage import read_study
 
     limits = limits_of(max_latency_ms, max_model_bytes, min_accuracy)
     if sum((trial is not None, everything, prefer is not None or bool(limits))) > 1:
-        raise click.UsageError("--trial, --all and a preference (--prefer, limits) exclude each other; give one")
-    where = places(storage, tracking_uri)
-    opened = load(where.opened, study)
+        raise click.UsageError(
+            "--trial, --all and a preference (--prefer, limits) exclude each other; give one"
+        )
+    where = places(storage)
+    opened = where.study(study)
     record = read_study(opened)
     for chosen, name in _chosen(record, trial, prefer, limits, everything):
         target = folder(to) / name
         written = write(shipment(opened, record, chosen, where.home), target)
-        say(f"trial {chosen.number} -> {written} (try it: python {written / 'infer.py'})")
+        script = shlex.quote(str(written / "infer.py"))
+        say(f"trial {chosen.number} -> {written} (try it: python {script})")
 
 
 def _chosen(
-    record: StudyRecord, trial: int | None, prefer: Preference | None, limits: dict[str, object], everything: bool
+    record: StudyRecord,
+    trial: int | None,
+    prefer: Preference | None,
+    limits: dict[str, object],
+    everything: bool,
 ) -> list[tuple[TrialRecord, str]]:
     from search.errors import StudyError
     from search.front import front
@@ -72,5 +83,7 @@ def _chosen(
         return [(choose(record, prefer=prefer or "balanced", limits=checked_limits(limits), trial=trial), "")]
     best = front(record.trials, record.goals)
     if not best:
-        raise StudyError(f"the study '{record.name}' has no front yet; `edgesearch trials {record.name}` says why")
+        raise StudyError(
+            f"the study '{record.name}' has no front yet; `edgesearch trials {record.name}` says why"
+        )
     return [(chosen, f"trial-{chosen.number}") for chosen in best]

@@ -2,56 +2,120 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.options import add, as_json, example, json_option, limit_options, limits_of, out, places, places_options, say
+from search.options import (
+    add,
+    as_json,
+    example,
+    folder,
+    json_option,
+    limit_options,
+    limits_of,
+    out,
+    places,
+    say,
+    storage_option,
+    tracking_option,
+)
 
 if TYPE_CHECKING:
+    from search.places import Places
     from search.plan import StudyPlan
     from search.trial import StudyRecord
 
 DATA_OPTIONS = (
-    click.option("--data", "data__source", metavar="DATA", help="A name, file, folder or package.module:function."),
-    click.option("--target", "data__target", metavar="COLUMN", help="The column with the classes (CSV, Parquet)."),
-    click.option("--group", "data__group", metavar="COLUMN", help="Rows of one group are never split across sets."),
-    click.option("--kind", "data__kind", metavar="KIND", help="table, image or series, if it is not what it seems."),
-    click.option("--image-size", "data__image_size", metavar="HxW", help="Resize images of a folder."),
-    click.option("--subset", "data__subset", type=int, metavar="N", help="Use N samples of the training data."),
-    click.option("--split-seed", "data__split_seed", type=int, metavar="N", help="Another split of the data."),
+    click.option(
+        "--data", "data__source", metavar="DATA", help="A name, file, folder or package.module:function."
+    ),
+    click.option(
+        "--target", "data__target", metavar="COLUMN", help="The column with the classes (CSV, Parquet)."
+    ),
+    click.option(
+        "--group", "data__group", metavar="COLUMN", help="Rows of one group are never split across sets."
+    ),
+    click.option(
+        "--kind", "data__kind", metavar="KIND", help="table, image or series, if it is not what it seems."
+    ),
+    click.option(
+        "--image-size", "data__image_size", metavar="HEIGHTxWIDTH", help="Resize images of a folder (64x48)."
+    ),
+    click.option(
+        "--subset", "data__subset", type=int, metavar="N", help="Use N samples of the training data."
+    ),
+    click.option(
+        "--split-seed", "data__split_seed", type=int, metavar="N", help="Another split of the data."
+    ),
 )
 PLAN_OPTIONS = (
     click.option("--device", metavar="NAME", help="See `edgesearch devices` (default: this-machine)."),
     click.option("--space", metavar="NAME", help="mlp, convnet, sequence or package.module:Space."),
-    click.option("--range", "ranges", multiple=True, metavar="NAME=VALUES", help="filters=8..32, kernel=3, precision=int8,float16."),
-    click.option("--metric", metavar="NAME", help="accuracy, balanced-accuracy, f1-macro or package.module:function."),
-    click.option("--metric-direction", metavar="DIRECTION", help="maximize or minimize, for a metric of your own."),
-    click.option("--objective", "objectives", multiple=True, metavar="NAME", help="accuracy, latency_ms, model_bytes; repeatable."),
+    click.option(
+        "--range",
+        "ranges",
+        multiple=True,
+        metavar="NAME=VALUES",
+        help="filters=8..32, kernel=3, precision=int8,float16; repeatable.",
+    ),
+    click.option(
+        "--metric", metavar="NAME", help="accuracy, balanced-accuracy, f1-macro or package.module:function."
+    ),
+    click.option(
+        "--metric-direction", metavar="DIRECTION", help="maximize or minimize, for a metric of your own."
+    ),
+    click.option(
+        "--objective",
+        "objectives",
+        multiple=True,
+        metavar="NAME",
+        help="accuracy, latency_ms, model_bytes; repeatable.",
+    ),
     click.option("--limit-on", metavar="STATISTIC", help="The latency limit bounds min, median or p90."),
-    click.option("--input-type", metavar="TYPE", help="float32 (raw values) or int8 (normalised by the caller)."),
+    click.option(
+        "--input-type", metavar="TYPE", help="float32 (raw values) or int8 (normalised by the caller)."
+    ),
     click.option("--threads", type=int, metavar="N", help="Threads that the model may use on the device."),
     click.option("--class-weights", metavar="HOW", help="none or balanced."),
     click.option("--epochs", type=int, metavar="N", help="Epochs of a training."),
     click.option("--seed", type=int, metavar="N", help="Of the search and of the trainings."),
     click.option("--trials", type=int, metavar="N", help="Candidates in all, over every call."),
-    click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Ask for nothing new after this time."),
+    click.option(
+        "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Ask for nothing new after this time."
+    ),
     click.option("--workers", type=int, metavar="N", help="Trials at once (default: one per core)."),
-    click.option("--name", metavar="NAME", help="Of the study (default: DATA-DEVICE-xxxxxx)."),
-)  # fmt: skip
+    click.option(
+        "--name", metavar="NAME", help="Of the study (default: DATA-DEVICE-xxxxxx); alone, goes on with it."
+    ),
+)
 RUN_OPTIONS = (
-    click.option("--ray-address", envvar="EDGESEARCH_RAY_ADDRESS", help="Join a Ray cluster: HOST:PORT or auto."),
-    click.option("--executor", type=click.Choice(["ray", "in-process"]), default="ray", help="Where trials run."),
+    click.option(
+        "--ray-address",
+        metavar="ADDRESS",
+        envvar="EDGESEARCH_RAY_ADDRESS",
+        help="Join a Ray cluster: HOST:PORT or auto.",
+    ),
+    click.option(
+        "--executor",
+        type=click.Choice(["ray", "in-process"]),
+        default="ray",
+        show_default=True,
+        help="Where trials run.",
+    ),
 )
 
 
-@click.command(**example("edgesearch study --data digits --max-model-bytes 32K --trials 30"))
+@click.command(epilog=example("edgesearch study --data digits --max-model-bytes 32K --trials 30"))
 @click.argument("plan", required=False, metavar="[PLAN.yaml]")
 @lambda function: add(function, (*DATA_OPTIONS, *PLAN_OPTIONS))
 @limit_options
 @lambda function: add(function, RUN_OPTIONS)
-@places_options
+@storage_option
+@tracking_option
 @json_option
 def study(
     plan: str | None,
@@ -63,49 +127,87 @@ def study(
     **flags: Any,
 ) -> None:
     """Search for models for a device; the same command again goes on where it was."""
-    from search.display import display_on
+    from search.errors import NothingFits
+
+    where = places(storage, tracking_uri, ray_address)
+    asked = plan_of(plan, flags, where)
+    try:
+        record = _run(where, asked, executor)
+    except NothingFits as error:
+        if error.record is not None:
+            conclude(error.record, where, to_json)
+        raise
+    conclude(record, where, to_json)
+
+
+def _run(where: Places, asked: StudyPlan, executor: str) -> StudyRecord:
+    """Run the study with its progress on standard error and nothing at all on standard output."""
+    from search.display import display_on, logging_to, stdout_to_stderr, undisturbed
     from search.study import run_in
 
-    asked = plan_of(plan, flags)
-    where = places(storage, tracking_uri, ray_address)
-    display = display_on(sys.stderr)
-    try:
-        record = run_in(where, asked, executor, display)
-    finally:
-        display.close()
-    conclude(record, where.home.root, to_json)
+    with undisturbed(sys.stderr) as stream, stdout_to_stderr():
+        display = display_on(stream)
+        try:
+            with logging_to(display, where.addresses):
+                return run_in(where, asked, executor, display)
+        finally:
+            display.close()
 
 
-def plan_of(path: str | None, flags: dict[str, Any]) -> StudyPlan:
-    """Return the plan of a file with the flags that were given in its place."""
+def plan_of(path: str | None, flags: dict[str, Any], where: Places) -> StudyPlan:
+    """Return the plan: that of a file, else that of the study named, with the flags in its place."""
     from search.errors import StudyError
-    from search.options import folder
     from search.plan import make_plan, merged, read_plan_file
 
-    content = read_plan_file(folder(path)) if path else {}
     limits = limits_of(*(flags.pop(name) for name in ("max_latency_ms", "max_model_bytes", "min_accuracy")))
     ranges = dict(_range(text) for text in flags.pop("ranges"))
-    given = {name.replace("__", "."): _value(name, v) for name, v in flags.items() if v is not None and v != ()}
+    given = {n.replace("__", "."): _value(n, v) for n, v in flags.items() if v is not None and v != ()}
     given |= {f"limits.{name}": value for name, value in limits.items()}
     given |= {f"ranges.{name}": value for name, value in ranges.items()}
+    if path is None and "data.source" not in given and flags["name"] is not None:
+        content = _stored(flags["name"], where)
+    else:
+        content = read_plan_file(folder(path)) if path else {}
     plan = merged(content, given)
     if not plan.get("data"):
-        raise StudyError("a study needs data; give --data (digits, a file, a folder, package.module:function)")
+        raise StudyError(
+            "a study needs data; give --data (digits, a file, a folder, package.module:function), a plan "
+            "file, or the --name of a study to go on with"
+        )
     return make_plan(plan)
+
+
+def _stored(name: str, where: Places) -> dict[str, Any]:
+    """Return the plan that a study has, but for the time limit, which holds for one call."""
+    from search.errors import StudyError
+    from search.storage import read_facts
+
+    try:
+        study = where.study(name)
+    except StudyError as error:
+        raise StudyError(f"{error}; a new study needs --data") from error
+    return read_facts(study).plan.model_dump(mode="json", exclude={"timeout_s"})
 
 
 def _value(name: str, value: Any) -> Any:
     if name != "data__image_size":
         return value
-    return [int(side) if side.isdigit() else side for side in str(value).lower().split("x")]
+    from search.errors import StudyError
+
+    height, cross, width = str(value).lower().partition("x")
+    if not (cross and height.isdecimal() and width.isdecimal()):
+        raise StudyError(f"an image size is written HEIGHTxWIDTH (64x48), got '{value}'")
+    return [int(height), int(width)]
 
 
 def _range(text: str) -> tuple[str, Any]:
     from search.errors import StudyError
 
     name, equals, values = text.partition("=")
-    if not equals or not name or not values:
-        raise StudyError(f"a range is written NAME=LOW..HIGH or NAME=A,B (filters=8..32, precision=int8), got '{text}'")
+    if not equals or not name.strip() or not values.strip():
+        raise StudyError(
+            f"a range is written NAME=LOW..HIGH or NAME=A,B (filters=8..32, precision=int8), got '{text}'"
+        )
     low, dots, high = values.partition("..")
     if dots:
         return name.strip(), {"low": _number(low, text), "high": _number(high, text)}
@@ -130,23 +232,42 @@ def _plain(value: str) -> int | float | str:
     return value.strip()
 
 
-def conclude(record: StudyRecord, home: Any, to_json: bool) -> None:
+def conclude(record: StudyRecord, where: Places, to_json: bool) -> None:
     """Show the front, where the plot lies, and which commands come next."""
     from search.front import front
+    from search.home import make_private, writing
     from search.plot import write_plot
+    from search.status import counted
     from search.tables import front_table, rows
 
-    best = front(record.trials, record.goals)
+    best, done = front(record.trials, record.goals), counted(record.trials)
     if to_json:
-        as_json({"study": record.name, "front": rows(best)})
-        return
-    plot = home / "reports" / f"{record.name}.html"
-    plot.parent.mkdir(exist_ok=True)
-    write_plot(record, plot)
+        return as_json({"study": record.name, "trials": done, "front": rows(best)})
+    plot = where.home.root / "reports" / f"{record.name}.html"
+    with writing(plot):
+        make_private(plot.parent)
+        write_plot(record, plot)
     out().print(front_table(best, record))
     print(f"\nplot      {plot}")
-    print(f"export    edgesearch export {record.name} --to my-model")
-    print("browse    edgesearch ui")
-    print(f"go on     edgesearch study … --name {record.name} --trials {2 * record.plan.trials}")
+    if best:
+        print(f"export    edgesearch export {record.name} --to my-model{_again(where)}")
+    print(f"browse    edgesearch ui{_again(where, tracking=True)}")
+    more = f" --trials {2 * record.plan.trials}" if done >= record.plan.trials else ""
+    print(f"go on     edgesearch study --name {record.name}{more}{_again(where, tracking=True)}")
     if not best:
-        say("no trial could be measured within the limits; `edgesearch trials` says why")
+        say(f"no trial could be measured within the limits; `edgesearch trials {record.name}` says why")
+    return None
+
+
+def _again(where: Places, *, tracking: bool = False) -> str:
+    """Return the options that the next command needs to find this study, passwords left out."""
+    from search.secrets import redact
+
+    used = [("--storage", "EDGESEARCH_STORAGE", where.storage)]
+    if tracking:
+        used.append(("--tracking-uri", "EDGESEARCH_TRACKING_URI", where.tracking_uri))
+    return "".join(
+        f" {option} {shlex.quote(redact(address))}"
+        for option, variable, address in used
+        if address and address != os.environ.get(variable)
+    )

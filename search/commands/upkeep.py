@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import click
 
-from search.options import as_json, example, json_option, out, places, places_options, record_of, say
+from search.options import as_json, example, json_option, out, places, say, storage_option, tracking_option
 
 
-@click.command(**example("edgesearch sync digits-this-machine-1a2b3c"))
+@click.command(epilog=example("edgesearch sync digits-this-machine-1a2b3c"))
 @click.argument("study", required=False)
-@places_options
+@storage_option
+@tracking_option
 def sync(study: str | None, storage: str | None, tracking_uri: str | None) -> None:
     """Rebuild MLflow from a study, or from all of them, whatever it missed."""
     from search.ledger import sync as bring_up
-    from search.storage import study_names
     from search.study import mlflow_ledger
 
     where = places(storage, tracking_uri)
-    names = [study] if study else study_names(where.opened)
-    records = [record_of(name, where) for name in names]
+    records = [where.record(name) for name in ([study] if study else where.names())]
+    if not records:
+        say(f"there is no study in '{where.home.root}' yet, so nothing is missing")
+        return
+    where.home.ensure_writable()
     ledger = mlflow_ledger(where)
     for record in records:
         bring_up(record, ledger)
         say(f"{record.name}: {len(record.trials)} trials are in MLflow")
 
 
-@click.command(**example("edgesearch ui --port 5001"))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Anything else opens MLflow to the network.")
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
-@places_options
-def ui(host: str, port: int, storage: str | None, tracking_uri: str | None) -> None:
+@click.command(epilog=example("edgesearch ui --port 5001"))
+@click.option("--port", default=5000, show_default=True, type=int, help="On 127.0.0.1, for nobody else.")
+@tracking_option
+def ui(port: int, tracking_uri: str | None) -> None:
     """Open MLflow on the store of the studies."""
     from search.ui import serve
 
-    where = places(storage, tracking_uri)
-    serve(where.home, where.tracking if tracking_uri else None, host, port)
+    where = places(None, tracking_uri)
+    serve(where.home, where.tracking, port, say)
 
 
-@click.command(**example("edgesearch doctor"))
+@click.command(epilog=example("edgesearch doctor"))
 @json_option
 @click.pass_context
 def doctor(context: click.Context, to_json: bool) -> None:

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.options import as_json, example, folder, json_option, out, places, places_options, record_of, say
+from search.options import as_json, example, folder, json_option, out, places, say, storage_option
+
+if TYPE_CHECKING:
+    from search.places import Places
+
+WORDS, NUMBERS = ("study", "device", "data"), ("trials", "measured", "front")
 
 
-@click.command(**example("edgesearch studies --json"))
-@places_options
+@click.command(epilog=example("edgesearch studies --json"))
+@storage_option
 @json_option
-def studies(storage: str | None, tracking_uri: str | None, to_json: bool) -> None:
+def studies(storage: str | None, to_json: bool) -> None:
     """List the studies."""
     from rich.table import Table
 
-    from search.storage import study_names
-
-    where = places(storage, tracking_uri)
-    found = [_about(record_of(name, where)) for name in study_names(where.opened)]
+    where = places(storage)
+    found = [about for name in where.names() if (about := _about(name, where))]
     if to_json:
-        return as_json(found)
+        as_json(found)
+        return
+    if not found:
+        print("no studies yet; start one with `edgesearch study --data digits`")
+        return
     table = Table(box=None, pad_edge=False)
-    for column in ("study", "device", "data", "trials", "measured", "front"):
-        table.add_column(column, justify="left" if column in ("study", "device", "data") else "right")
+    for column in (*WORDS, *NUMBERS):
+        table.add_column(column, justify="right" if column in NUMBERS else "left")
     for about in found:
-        table.add_row(*(str(about[c.header]) for c in table.columns))  # type: ignore[index]
-    out().print(table if found else "no studies yet; start one with `edgesearch study --data digits`")
-    return None
+        table.add_row(*(str(about[column]) for column in (*WORDS, *NUMBERS)))
+    out().print(table)
 
 
-def _about(record: Any) -> dict[str, Any]:
+def _about(name: str, where: Places) -> dict[str, Any] | None:
+    """Sum up a study, or say why it cannot be read: one that is broken must not hide the others."""
+    from search.errors import StudyError
     from search.front import front
     from search.status import counted
 
+    try:
+        record = where.record(name)
+    except StudyError as error:
+        say(str(error))
+        return None
     return {
         "study": record.name,
         "device": record.profile.name,
@@ -47,40 +60,37 @@ def _about(record: Any) -> dict[str, Any]:
     }
 
 
-@click.command(**example("edgesearch trials digits-this-machine-1a2b3c --json"))
+@click.command(epilog=example("edgesearch trials digits-this-machine-1a2b3c --json"))
 @click.argument("study")
-@places_options
+@storage_option
 @json_option
 @click.option("--csv", metavar="FILE", help="Write the table to a CSV file.")
-def trials(study: str, storage: str | None, tracking_uri: str | None, to_json: bool, csv: str | None) -> None:
+def trials(study: str, storage: str | None, to_json: bool, csv: str | None) -> None:
     """List the trials of a study: what was tried, how it ended and why."""
     from search.tables import rows, trials_table
 
-    record = record_of(study, places(storage, tracking_uri))
+    record = places(storage).record(study)
     if csv:
         _write_csv(rows(record.trials), csv)
     if to_json:
-        return as_json(rows(record.trials))
-    if not csv:
+        as_json(rows(record.trials))
+    elif not csv:
         out().print(trials_table(record.trials, record))
-    return None
 
 
-@click.command(**example("edgesearch front digits-this-machine-1a2b3c --plot front.html"))
+@click.command(epilog=example("edgesearch front digits-this-machine-1a2b3c --plot front.html"))
 @click.argument("study")
-@places_options
+@storage_option
 @json_option
 @click.option("--plot", metavar="FILE", help="Draw it into FILE.html or FILE.png.")
 @click.option("--csv", metavar="FILE", help="Write the table to a CSV file.")
-def front(
-    study: str, storage: str | None, tracking_uri: str | None, to_json: bool, plot: str | None, csv: str | None
-) -> None:
+def front(study: str, storage: str | None, to_json: bool, plot: str | None, csv: str | None) -> None:
     """Show the Pareto front of a study."""
     from search.front import front as best_of
     from search.plot import write_plot
     from search.tables import front_table, rows
 
-    record = record_of(study, places(storage, tracking_uri))
+    record = places(storage).record(study)
     best = best_of(record.trials, record.goals)
     if plot:
         write_plot(record, folder(plot))
@@ -88,10 +98,9 @@ def front(
     if csv:
         _write_csv(rows(best), csv)
     if to_json:
-        return as_json(rows(best))
-    if not plot and not csv:
+        as_json(rows(best))
+    elif not plot and not csv:
         out().print(front_table(best, record))
-    return None
 
 
 def _write_csv(rows: list[dict[str, Any]], path: str) -> None:

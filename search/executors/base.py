@@ -17,22 +17,19 @@ class Executor(Protocol):
     """Evaluates candidates, some at a time.
 
     Every submitted number comes back once from `next`, whatever happens to the worker that had it: a
-    worker's death is a `Failed` whose fault is the infrastructure's.
+    worker's death is a `Failed` whose fault is the infrastructure's. A number that came back may be
+    submitted again.
     """
 
     @property
     def capacity(self) -> int:
         """How many trials may be under way at once."""
-        ...
 
     def submit(self, number: int, candidate: Candidate) -> None:
-        """Start a trial. At most `capacity` may be under way."""
-        ...
+        """Start a trial. Raises RuntimeError where `capacity` are under way already."""
 
     def next(self, timeout_s: float) -> Finished | None:
-        """Wait for a trial to come back, or return None after the time is up."""
-        ...
+        """Wait for a trial to come back, or return None after the time is up or where none is under way."""
 
     def close(self) -> None:
-        """End the workers, and with them whatever they are at."""
-        ...
+        """End the workers, and with them whatever they are at; may be called again."""

@@ -6,12 +6,16 @@ and the driver is told and decides.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.outcome import OUTCOME, Failed
+from search.errors import StudyError
 from search.executors.base import Finished
 
 if TYPE_CHECKING:
@@ -26,31 +30,49 @@ TRIAL_TIMEOUT_S = 3600.0
 class Worker:
     """What runs inside an actor: one evaluator, pinned to one core of those it may use."""
 
-    def __init__(self, setting_json: str, core: int) -> None:
-        import psutil
-
+    def __init__(self, setting_json: str, core: int, folder: str) -> None:
+        """Keep what `ready` needs; `folder` is the driver's, in which a user's own modules lie."""
+        self._setting_json, self._folder = setting_json, folder
+        self._evaluator: Any = None
+        self._start_bytes = 0
         _pin(core)
-        from objectives.evaluate import Evaluator
+
+    def ready(self) -> str | None:
+        """Warm up: import TensorFlow, open the data. Return what went wrong, in one line, or None."""
+        try:
+            self._warm_up()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the driver has to be told
+            return " ".join(f"{type(error).__name__}: {error}".split())
+        return None
+
+    def _warm_up(self) -> None:
+        if self._evaluator is not None:
+            return
+        if self._folder not in sys.path:
+            sys.path.append(self._folder)  # appended: a user's own search.py must not shadow ours
         from objectives.setting import Setting
         from objectives.tensorflow import one_thread
 
         one_thread()
-        self._evaluator = Evaluator(Setting.model_validate_json(setting_json))
-        self._process = psutil.Process()
-        self._start_bytes = 0
+        self._evaluator = self.evaluator(Setting.model_validate_json(self._setting_json))
+
+    def evaluator(self, setting: Setting) -> Any:
+        """Return what evaluates candidates here."""
+        from objectives.evaluate import Evaluator
+
+        return Evaluator(setting)
 
     def evaluate(self, candidate_json: str) -> tuple[str, int]:
         """Return the outcome as JSON, and by how many bytes this process grew since its first trial."""
+        import psutil
+
         from spaces.candidate import Candidate
 
+        self._warm_up()
         outcome = self._evaluator.evaluate(Candidate.model_validate_json(candidate_json))
-        rss = int(self._process.memory_info().rss)
+        rss = int(psutil.Process().memory_info().rss)
         self._start_bytes = self._start_bytes or rss
         return outcome.model_dump_json(), rss - self._start_bytes
-
-    def ready(self) -> bool:
-        """Answer once the worker is warm."""
-        return True
 
 
 def _pin(core: int) -> None:
@@ -73,9 +95,17 @@ class _Seat:
 class RayExecutor:
     """A pool of `workers` actors on the Ray cluster that this process is connected to."""
 
-    def __init__(self, setting: Setting, workers: int, trial_timeout_s: float = TRIAL_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        workers: int,
+        trial_timeout_s: float = TRIAL_TIMEOUT_S,
+        worker: type[Worker] = Worker,
+    ) -> None:
+        """Hire the workers. Raises StudyError where the cluster has fewer cores than that."""
         self._setting_json = setting.model_dump_json()
-        self._trial_timeout_s = trial_timeout_s
+        self._trial_timeout_s, self._worker = trial_timeout_s, worker
+        _refuse_too_many(workers)
         self._seats = [_Seat(core, self._hire(core)) for core in range(workers)]
 
     @property
@@ -84,20 +114,35 @@ class RayExecutor:
         return len(self._seats)
 
     def wait_until_ready(self, timeout_s: float) -> None:
-        """Return once every worker is warm. Raises what went wrong in one of them."""
+        """Return once every worker is warm. Raises StudyError with what went wrong in one of them."""
         import ray
 
-        ray.get([seat.actor.ready.remote() for seat in self._seats], timeout=timeout_s)
+        waiting = [seat.actor.ready.remote() for seat in self._seats]
+        try:
+            wrong = [reason for reason in ray.get(waiting, timeout=timeout_s) if reason]
+        except ray.exceptions.GetTimeoutError as error:
+            raise StudyError(
+                f"the workers were not ready after {timeout_s:.0f} s: is the machine or the cluster busy "
+                "with something else? give fewer --workers"
+            ) from error
+        except ray.exceptions.RayError as error:
+            raise StudyError(
+                f"a worker died while it started ({_reason(error)}); give fewer --workers"
+            ) from error
+        if wrong:
+            raise StudyError(f"a worker cannot start ({wrong[0]}); `edgesearch doctor` tells what is missing")
 
     def _hire(self, core: int) -> Any:
         import ray
 
         options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
-        return ray.remote(Worker).options(**options).remote(self._setting_json, core)
+        return ray.remote(self._worker).options(**options).remote(self._setting_json, core, str(Path.cwd()))
 
     def submit(self, number: int, candidate: Candidate) -> None:
-        """Give the trial to a worker that is free."""
-        seat = next(seat for seat in self._seats if seat.number is None)
+        """Give the trial to a worker that is free. Raises RuntimeError where none is."""
+        seat = next((seat for seat in self._seats if seat.number is None), None)
+        if seat is None:
+            raise RuntimeError(f"at most {self.capacity} trials may be under way, got {number} on top")
         seat.number, seat.since = number, time.monotonic()
         seat.reference = seat.actor.evaluate.remote(candidate.model_dump_json())
 
@@ -122,7 +167,9 @@ class RayExecutor:
             outcome_json, grown_bytes = ray.get(seat.reference)
         except ray.exceptions.RayError as error:
             self._replace(seat)
-            return Finished(number, Failed(error=f"the worker died ({_reason(error)})", fault="infrastructure"))
+            return Finished(
+                number, Failed(error=f"the worker died: {_reason(error)}", fault="infrastructure")
+            )
         if grown_bytes > GROWTH_BYTES:
             self._replace(seat)
         return Finished(number, OUTCOME.validate_json(outcome_json))
@@ -130,7 +177,9 @@ class RayExecutor:
     def _give_up(self, seat: _Seat) -> Finished:
         number = self._leave(seat)
         self._replace(seat)
-        return Finished(number, Failed(error=f"no result after {self._trial_timeout_s:.0f} s, the worker was ended"))
+        return Finished(
+            number, Failed(error=f"no result after {self._trial_timeout_s:.0f} s, the worker was ended")
+        )
 
     def _leave(self, seat: _Seat) -> int:
         assert seat.number is not None
@@ -144,21 +193,34 @@ class RayExecutor:
         seat.actor = self._hire(seat.core)
 
     def close(self) -> None:
-        """End the workers, and with them whatever they are at."""
+        """End the workers, and with them whatever they are at; may be called again."""
         import ray
 
         for seat in self._seats:
-            ray.kill(seat.actor)
+            with contextlib.suppress(Exception):  # a cluster that went took its workers along
+                ray.kill(seat.actor)
+
+
+def _refuse_too_many(workers: int) -> None:
+    """Refuse more workers than cores: Ray would leave the last ones waiting for ever, without a word."""
+    import ray
+
+    there = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+    if workers > there:
+        raise StudyError(
+            f"the Ray cluster has {there} cores, too few for {workers} workers; give --workers {there}"
+        )
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    """Return in a few words what Ray says, at length, of how a worker ended."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     for sign, reason in (
         ("OutOfMemory", "out of memory"),
         ("memory pressure", "out of memory"),
         ("SIGSEGV", "segmentation fault"),
         ("connection error code 2", "it crashed or was killed"),
     ):
-        if sign in text or sign in type(error).__name__:
+        if sign in text:
             return reason
-    return f"{type(error).__name__}: {text[:200]}"
+    return text[:200]

@@ -1,6 +1,8 @@
 """Small studies, made of the real values, for the tests of this room."""
 
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from search.plan import StudyPlan
 from search.trial import State, StudyRecord, TrialRecord
 from spaces.candidate import Candidate, Compression
 from spaces.layers import Conv, Dense, GlobalPool
+
+sys.path.append(str(Path(__file__).parent))  # for search_doubles and executor_contract, beside this file
 
 SOURCE = Source(
     provenance="measured",

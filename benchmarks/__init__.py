@@ -1,0 +1,1 @@
+"""Benchmarks: what edgesearch is held against, and how the comparison is judged."""

@@ -1,0 +1,210 @@
+"""What the benchmarks keep: of a run, of its judgement, and in the files under `results/`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+from pydantic import Field
+
+from hardware_profiles.artifact import write_atomically
+from hardware_profiles.machine import processor_core, usable_cores
+from spaces.value import Value
+
+VERSIONED = (
+    "edgesearch", "optuna", "ray", "mlflow", "tensorflow", "tf-keras",
+    "tensorflow-model-optimization", "ai-edge-litert", "numpy",
+)  # fmt: skip
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Circumstances(Value):
+    """Where and when figures came about. `date` is that of the last part, as YYYY-MM-DD (UTC)."""
+
+    date: str
+    processor: str
+    cores: Annotated[int, Field(ge=1)]
+    ram_bytes: Annotated[int, Field(ge=1)]
+    system: str
+    python: str
+    versions: dict[str, str]
+
+
+class Case(Value):
+    """What both sides are given: data, epochs of a training, seconds from the first ask on, seed."""
+
+    data: str
+    subset: Annotated[int, Field(ge=1)] | None
+    epochs: Annotated[int, Field(ge=1)]
+    seconds: Positive
+    seed: Count
+
+    @property
+    def name(self) -> str:
+        """Names the case, for folders."""
+        return f"{self.data}-{self.subset or 'all'}-{self.epochs}epochs-{self.seconds:g}s-seed{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """Names the case, for people."""
+        much = f"{self.subset:,} images of {self.data}" if self.subset else self.data
+        return f"{much}: {self.epochs} epochs, {self.seconds:g} s, seed {self.seed}"
+
+
+class Trial(Value):
+    """One candidate of a run: when it was done, in seconds since the first ask, and its side's figures.
+
+    `values` is None where it failed. `model` is the `.tflite`, relative to the run's folder.
+    """
+
+    number: Count
+    seconds: float
+    values: dict[str, float] | None
+    model: Path
+
+
+class Run(Value):
+    """What one side did. Its files take pixels divided by `divisor`. `load` is the machine's, before it."""
+
+    startup_s: float
+    total_s: float
+    load: float
+    divisor: Positive
+    trials: tuple[Trial, ...]
+
+    def within(self, seconds: float) -> tuple[Trial, ...]:
+        """Return the trials that were done in that time."""
+        return tuple(trial for trial in self.trials if trial.seconds <= seconds)
+
+
+class Point(Value):
+    """A model of a front: what its own side said (validation), and what the judge found (test)."""
+
+    trial: Count
+    claimed: dict[str, float]
+    judged: dict[str, float]
+
+
+class Judgement(Value):
+    """One side of a case. `candidates` are those that were measured within the time."""
+
+    contender: str
+    startup_s: float
+    total_s: float
+    load: float
+    candidates: Count
+    failed: Count
+    hypervolume: Annotated[float, Field(ge=0, le=1)]
+    front: tuple[Point, ...]
+
+
+class Comparison(Value):
+    """All sides of one case, judged alike."""
+
+    case: Case
+    majority_accuracy: float
+    anchor_ms: Positive
+    sides: tuple[Judgement, ...]
+
+    def side(self, contender: str) -> Judgement:
+        """Return one side. Raises KeyError where it did not take part."""
+        found = {side.contender: side for side in self.sides}
+        return found[contender]
+
+
+class AgainstPlain(Value):
+    """The content of `results/against_plain.json`."""
+
+    circumstances: Circumstances
+    comparisons: tuple[Comparison, ...]
+
+
+class Round(Value):
+    """The list of candidates, worked off once: `seconds` from the first submission to the last result."""
+
+    workers: Annotated[int, Field(ge=1)]
+    load: float
+    startup_s: float
+    seconds: Positive
+    failed: Count
+    each_s: dict[int, float]
+
+
+class Task(Value):
+    """The list of candidates that every round works off."""
+
+    data: str
+    subset: Annotated[int, Field(ge=1)] | None
+    epochs: Annotated[int, Field(ge=1)]
+    seed: Count
+    candidates: Annotated[int, Field(ge=1)]
+    ranges: dict[str, tuple[int, int]]
+
+    @property
+    def name(self) -> str:
+        """Names the task, for folders."""
+        ranges = "-".join(f"{name}{low}to{high}" for name, (low, high) in sorted(self.ranges.items()))
+        much = f"{self.data}-{self.subset or 'all'}-{self.candidates}candidates"
+        return f"{much}-{self.epochs}epochs-seed{self.seed}-{ranges}"
+
+
+class Workers(Value):
+    """The content of `results/workers.json`."""
+
+    circumstances: Circumstances
+    task: Task
+    rounds: tuple[Round, ...]
+
+    def seconds(self, workers: int) -> float:
+        """Return the mean time of the rounds with so many workers. Raises ValueError where there is none."""
+        seen = [r.seconds for r in self.rounds if r.workers == workers]
+        if not seen:
+            raise ValueError(
+                f"there is no round with {workers} workers; run benchmarks.workers with --rounds 1,2"
+            )
+        return sum(seen) / len(seen)
+
+    @property
+    def speedup(self) -> float:
+        """How many times the trials of one worker two of them finish in the same time."""
+        return self.seconds(1) / self.seconds(2)
+
+
+def circumstances() -> Circumstances:
+    """Describe this machine and what is installed on it."""
+    return Circumstances(
+        date=datetime.now(UTC).date().isoformat(),
+        processor=processor_core(),
+        cores=usable_cores()[1],
+        ram_bytes=psutil.virtual_memory().total,
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        versions={name: version(name) for name in VERSIONED},
+    )
+
+
+def load_average() -> float:
+    """Return the machine's load of the last minute (0 where the system does not tell)."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
+def save(path: Path, value: Value) -> None:
+    """Write a value as JSON, whole or not at all."""
+    write_atomically(path, (value.model_dump_json(indent=1) + "\n").encode())
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Read `0,1,2`. Raises ValueError for anything else, and for nothing."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as people list them."""
+    return ", ".join(names)

@@ -1,0 +1,240 @@
+"""A plan with what it stands for: checked before anything is written, then made into a study."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from hardware_profiles.anchor import calibrate
+from hardware_profiles.connect import connect
+from hardware_profiles.machine import machine_id
+from hardware_profiles.profile import HardwareProfile, load_profile
+from objectives.datasets.prepare import prepare
+from objectives.datasets.spec import DataSummary
+from objectives.datasets.store import open_data
+from objectives.metrics import load_metric, majority_value
+from search.asking import Asker, refuse_wider
+from search.errors import StudyError
+from search.home import writing
+from search.hypervolume import scales_of
+from search.lease import Lease
+from search.places import Places
+from search.plan import StudyPlan
+from search.rejudge import recovered, rejudge
+from search.status import Display
+from search.storage import (
+    Facts,
+    create,
+    experimental,
+    load,
+    quiet_optuna,
+    read_facts,
+    study_names,
+    taken,
+    write_facts,
+)
+from search.telling import requeue
+from spaces.candidate import Problem
+from spaces.catalog import DEFAULTS, load_space
+from spaces.space import Space, narrow
+from spaces.value import digest
+
+if TYPE_CHECKING:
+    import optuna
+
+VERSIONED = (
+    "edgesearch",
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "optuna",
+    "numpy",
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan with what it stands for: data on disk, a device that can be reached, a space."""
+
+    plan: StudyPlan
+    places: Places
+    data: DataSummary
+    profile: HardwareProfile
+    space: Space
+
+    @classmethod
+    def of(cls, plan: StudyPlan, places: Places) -> Prepared:
+        """Check everything that can be checked before anything is written for the study itself.
+
+        Raises DeviceError, SpaceError, ObjectiveError, DataError or StudyError for what cannot be.
+        """
+        profile = load_profile(plan.device, places.devices)
+        connect(profile, plan.threads)
+        if plan.space is not None:
+            load_space(plan.space)
+        load_metric(plan.metric, plan.metric_direction)
+        places.home.ensure_writable()
+        data = prepare(plan.data, places.home.data)
+        space = load_space(plan.space or DEFAULTS[data.kind], data.kind)
+        prepared = cls(plan, places, data, profile, space)
+        narrow(space.ranges(prepared.problem), plan.ranges)
+        return prepared
+
+    @property
+    def problem(self) -> Problem:
+        """What the space has to fit."""
+        return Problem(
+            kind=self.data.kind,
+            input_shape=self.data.input_shape,
+            classes=len(self.data.classes),
+            epochs=self.plan.epochs,
+            precisions=self.profile.precisions if self.plan.input_type == "float32" else ("int8",),
+        )
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What may not change under a name, by what people call it."""
+        plan = self.plan
+        return {
+            "data": self.data.digest,
+            "device": self.profile.name,
+            "machine": machine_id(),
+            "space": plan.space or self.space.name,
+            "objectives": ", ".join(plan.objectives),
+            "metric": f"{plan.metric} ({plan.metric_direction})",
+            "input type": plan.input_type,
+            "threads": str(plan.threads),
+            "class weights": plan.class_weights,
+            "epochs": str(plan.epochs),
+            "seed": str(plan.seed),
+        }
+
+    @property
+    def name(self) -> str:
+        """The plan's name, else DATA-DEVICE-xxxxxx, which is the same for the same identity."""
+        if self.plan.name:
+            return self.plan.name
+        text = digest(*(f"{key}={value}" for key, value in sorted(self.identity.items())))
+        return f"{_slug(self.data.name)}-{_slug(self.profile.name)}-{text[:6]}"
+
+    def described(self) -> str:
+        """Say in one line what the study is of."""
+        data = self.data
+        train, valid, test = data.sizes
+        folds = f" in {data.folds} folds" if data.folds > 1 else ""
+        shape = "x".join(map(str, data.input_shape))
+        return (
+            f"study {self.name} on {self.profile.title}: {data.name} is of kind {data.kind} ({shape}, "
+            f"{len(data.classes)} classes; {train} train, {valid} validation{folds}, {test} test), space "
+            f"{self.space.name}, {self.plan.trials} trials"
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the study for one driver. Raises StudyError where another has it."""
+        where = hashlib.sha256(self.places.storage_url.encode()).hexdigest()[:8]
+        lock = FileLock(self.places.home.locks / f"{where}-{self.name}.lock")
+        with writing(self.places.home.locks):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise StudyError(
+                    f"the study '{self.name}' is being run by another process; wait for it, or choose "
+                    "another --name"
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def found_or_made(self, lease: Lease, display: Display) -> optuna.Study:
+        """Return the study as it is.
+
+        Raises StudyError where the name means another study, or another driver has it.
+        """
+        storage = self.places.opened
+        if self.name in study_names(storage):
+            lease.check(load(storage, self.name))
+        recovered(storage, self.name)
+        if not taken(storage, self.name):
+            return self._made(display)
+        study = load(storage, self.name)
+        facts = read_facts(study)
+        self._refuse_changes(facts)
+        self._refuse_wider(facts)
+        return study
+
+    def taken_up(self, study: optuna.Study, display: Display, *, blame: bool) -> tuple[optuna.Study, Facts]:
+        """Return the study under the present plan, what was under way settled, ready to be driven."""
+        facts = read_facts(study)
+        before, plan = facts.plan, self.plan.model_copy(update={"name": self.name})
+        facts = facts.model_copy(update={"plan": plan})
+        if again := requeue(study, before, blame=blame):
+            display.say(f"{again} trials were under way when the study last ended; they are asked again")
+        if (before.limits, before.limit_on) != (plan.limits, plan.limit_on):
+            display.say("the limits changed: every trial is judged anew")
+            study = rejudge(study, facts)
+        elif before != plan:
+            write_facts(study, facts)
+        study.sampler = sampler(facts, len(study.get_trials(deepcopy=False)))
+        return study, facts
+
+    def _made(self, display: Display) -> optuna.Study:
+        display.say(f"measuring what the anchor model takes on {self.profile.title}")
+        facts = self._facts()
+        study = create(self.places.opened, self.name, facts.plan.goals)
+        write_facts(study, facts)  # last: a study without facts was cut off while it was made
+        return study
+
+    def _facts(self) -> Facts:
+        metric = load_metric(self.plan.metric, self.plan.metric_direction)
+        data = open_data(self.places.home.data, self.data.digest)
+        fold = data.folds[0]
+        classes = len(self.data.classes)
+        majority = majority_value(metric, data.y_dev[fold.train], data.y_dev[fold.valid], classes)
+        scales_of(self.plan.goals, majority)
+        return Facts(
+            identity=self.identity,
+            plan=self.plan.model_copy(update={"name": self.name}),
+            space=self.plan.space or self.space.name,
+            ranges=narrow(self.space.ranges(self.problem), self.plan.ranges),
+            problem=self.problem,
+            data=self.data,
+            profile=self.profile,
+            anchor=calibrate(connect(self.profile, self.plan.threads)),
+            majority_accuracy=majority,
+            versions={name: version(name) for name in VERSIONED},
+        )
+
+    def _refuse_changes(self, facts: Facts) -> None:
+        changed = [key for key, value in self.identity.items() if facts.identity.get(key) != value]
+        if changed:
+            key = changed[0]
+            raise StudyError(
+                f"the study '{self.name}' was started with another {key} ({facts.identity.get(key)}, now "
+                f"{self.identity[key]}); use another --name, or what it was started with"
+            )
+
+    def _refuse_wider(self, facts: Facts) -> None:
+        wanted = narrow(self.space.ranges(self.problem), self.plan.ranges)
+        refuse_wider(self.name, facts.ranges, wanted)
+        Asker(self.space, facts.model_copy(update={"plan": self.plan}))
+
+
+def sampler(facts: Facts, trials: int) -> Any:
+    """Return the multivariate TPE sampler, seeded so that a study taken up again does not repeat itself."""
+    seed = int.from_bytes(hashlib.sha256(f"{facts.plan.seed}/{trials}".encode()).digest()[:4])
+    with experimental():
+        return quiet_optuna().samplers.TPESampler(multivariate=True, seed=seed)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:60] or "data"

@@ -1,0 +1,161 @@
+"""Doubles for the tests of the study: a small space, an executor that answers at once, tables of answers."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardware_profiles.measurement import Latency, Measurement, Source
+from objectives.goals import Goal, violations
+from objectives.outcome import Evidence, Failed, Infeasible, Measured, Outcome
+from search.executors.base import Finished
+from search.storage import Facts
+from search.trial import StudyRecord
+from spaces.candidate import Candidate, Compression, Kind, Problem
+from spaces.chooser import Choices, Integers, Pick, Reals
+from spaces.layers import Dense, Flatten
+
+SOURCE = Source(provenance="measured", device="this-machine", machine="m-1", runtime="litert", threads=1)
+PRECISIONS = ("float32", "int8")
+Answer = Callable[[Candidate], Outcome]
+
+
+class SmallSpace:
+    """As many candidates as there are widths times precisions."""
+
+    name = "small"
+    kinds: frozenset[Kind] = frozenset({"table"})
+
+    def __init__(self, widths: int = 200) -> None:
+        self._widths = widths
+
+    def ranges(self, problem: Problem) -> dict[str, Integers | Reals | Choices]:
+        return {"units": Integers(low=1, high=self._widths), "precision": Choices(options=PRECISIONS)}
+
+    def suggest(self, pick: Pick, problem: Problem) -> Candidate:
+        layers = (Flatten(), Dense(units=pick.integer("units")))
+        return Candidate(architecture=layers, compression=Compression(precision=pick.option("precision")))
+
+
+def units(candidate: Candidate) -> int:
+    dense = candidate.architecture[-1]
+    assert isinstance(dense, Dense)
+    return dense.units
+
+
+def figures(candidate: Candidate) -> dict[str, float]:
+    """Return what the table holds for a candidate: wider is better, larger and slower, with some noise."""
+    width, small = units(candidate), candidate.compression.precision == "int8"
+    noise = int(hashlib.sha256(candidate.digest.encode()).hexdigest()[:4], 16) / 2**16
+    return {
+        "accuracy": 1 - 1 / (width + 2) - (0.02 + 0.02 * noise if small else 0.0),
+        "latency_ms": (0.001 + 0.0001 * width) * (0.6 if small else 1.0) * (1 + 0.1 * noise),
+        "model_bytes": 500 + 40 * width * (0.3 if small else 1.0),
+    }
+
+
+def measured(values: dict[str, float]) -> Evidence:
+    """Return the evidence of a trial that was measured with these values."""
+    ms = values["latency_ms"]
+    timed = Latency(
+        latency_ms=ms, low_ms=0.95 * ms, high_ms=1.1 * ms, min_ms=ms, median_ms=1.5 * ms, p90_ms=2 * ms,
+        p99_ms=9 * ms, anchor_ratio=ms / 0.01, runs=300, verdict="stable", source=SOURCE,
+    )  # fmt: skip
+    plain = tuple(
+        Measurement(metric=m, value=v, source=SOURCE) for m, v in values.items() if m != "latency_ms"
+    )
+    return Evidence(
+        measurements=(*plain, timed.measurement), latency=timed, artifact="0" * 64, parameters=99
+    )
+
+
+def table(goals: tuple[Goal, ...] = ()) -> Answer:
+    """Return a function that answers from the table, judged by the goals as an evaluator would."""
+
+    def answer(candidate: Candidate) -> Outcome:
+        seen = measured(figures(candidate))
+        broken = violations(goals, seen.values)
+        return Infeasible(violations=broken, evidence=seen) if broken else Measured(evidence=seen)
+
+    return answer
+
+
+def screened(goal: Goal, value: float) -> Infeasible:
+    """Return the outcome of a candidate that was never trained, for a limit that it breaks."""
+    assert goal.limit is not None
+    values = {goal.metric: value}
+    found = (Measurement(metric=goal.metric, value=value, source=SOURCE),)
+    return Infeasible(violations=violations((goal,), values), evidence=Evidence(measurements=found))
+
+
+class TableExecutor:
+    """Answers from a function, the last trial first; an answer that raises is a worker's death."""
+
+    def __init__(self, answer: Answer, capacity: int = 2) -> None:
+        self.answer, self.capacity = answer, capacity
+        self.submitted: list[tuple[int, Candidate]] = []
+        self._waiting: list[tuple[int, Candidate]] = []
+
+    def submit(self, number: int, candidate: Candidate) -> None:
+        if len(self._waiting) >= self.capacity:
+            raise RuntimeError(f"at most {self.capacity} trials may be under way, got {number} on top")
+        self.submitted.append((number, candidate))
+        self._waiting.append((number, candidate))
+
+    def next(self, timeout_s: float) -> Finished | None:
+        if not self._waiting:
+            return None
+        number, candidate = self._waiting.pop()
+        try:
+            return Finished(number, self.answer(candidate))
+        except ZeroDivisionError:
+            return Finished(number, Failed(error="the worker died: killed", fault="infrastructure"))
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+
+class Screen:
+    """A display that keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.shown: list[Any] = []
+        self.closed = False
+
+    def show(self, status: Any) -> None:
+        self.shown.append(status)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def facts_of(record: StudyRecord, widths: int = 200) -> Facts:
+    """Return the facts of a study of the small space."""
+    problem = Problem(kind="table", input_shape=(4,), classes=3)
+    return Facts(
+        identity={},
+        plan=record.plan,
+        space="small",
+        ranges=SmallSpace(widths).ranges(problem),
+        problem=problem,
+        data=record.data,
+        profile=record.profile,
+        anchor=record.anchor,
+        majority_accuracy=1 / 3,
+        versions=record.versions,
+    )
+
+
+def write_table(path: Path, samples: int = 90) -> Path:
+    """Write a data set that anything can learn: 4 columns, 3 classes."""
+    generator = np.random.default_rng(0)
+    y = np.arange(samples) % 3
+    x = generator.normal(size=(samples, 4)).astype(np.float32) + 3 * np.eye(4, dtype=np.float32)[y]
+    np.savez(path, x=x, y=y)
+    return path
