@@ -41,8 +41,8 @@ TICK_S = 5.0
 READY_TIMEOUT_S = 600.0
 WEIGHTS_BUDGET_BYTES = 2_000_000_000
 # Of the whole space a few networks take minutes each: who draws them last would decide the outcome.
-RANGES = {"blocks": (1, 3), "filters": (4, 16)}
-TASK = Task(data="fashion-mnist", subset=12_000, epochs=6, seed=0, candidates=24, ranges=RANGES)
+RANGES = {"blocks": (1, 2), "filters": (4, 12)}
+TASK = Task(data="fashion-mnist", subset=12_000, epochs=2, seed=0, candidates=12, ranges=RANGES)
 
 
 def prepared(task: Task, home: Home) -> Prepared:

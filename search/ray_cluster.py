@@ -103,6 +103,7 @@ class RayCluster:
 
         ray.shutdown()
         if self._folder is not None:
+            _forget_token()
             shutil.rmtree(self._folder, ignore_errors=True)
             self._lock.release()
 
@@ -136,6 +137,7 @@ def _start(home: Home, cpus: int) -> RayCluster:
     )
     os.environ.pop("RAY_AUTH_TOKEN", None)  # it would go before our file
     os.environ.pop("RAY_ADDRESS", None)  # it would make this a join
+    _refuse_without_token()
     folder, lock = _private_folder()
     try:
         with _environment(WORKER_ENVIRONMENT):
@@ -153,6 +155,24 @@ def _start(home: Home, cpus: int) -> RayCluster:
         raise
     _warn_if_open()
     return RayCluster(folder, lock)
+
+
+def _refuse_without_token() -> None:
+    """Raise StudyError where Ray settled on no authentication when it was imported, before our setting."""
+    from ray._raylet import AuthenticationMode, get_authentication_mode
+
+    if get_authentication_mode() != AuthenticationMode.TOKEN:
+        raise StudyError(
+            "Ray asks for tokens only if told before it is imported, and `ray` was imported earlier in this process; "
+            "import it after `search.run_study`, or set RAY_AUTH_MODE=token in the environment"
+        )
+
+
+def _forget_token() -> None:
+    """Let Ray read the token anew at the next start, which may be for another home."""
+    from ray._raylet import AuthenticationTokenLoader
+
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _join(address: str) -> RayCluster:

@@ -73,7 +73,7 @@ def test_the_exported_script_needs_numpy_and_litert_alone(
     command = [UV, "pip", "install", "--quiet", "--python", python, "--constraint", ROOT / "requirements.lock"]
     subprocess.run([*command, "numpy", "ai-edge-litert"], check=True)
     absent = "import importlib.util as u; print([n for n in ('tensorflow', 'optuna', 'search') if u.find_spec(n)])"
-    assert subprocess.run([python, "-c", absent], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert subprocess.run([python, "-I", "-c", absent], capture_output=True, text=True, check=True).stdout == "[]\n"
     folder = exported(clone)
     done = subprocess.run(
         [python, folder / "infer.py", "--top", "1"], cwd=folder.parent, capture_output=True, text=True, check=False

@@ -59,8 +59,11 @@ class Worker:
     def evaluator(self, setting: Setting) -> Any:
         """Return what evaluates candidates here."""
         from objectives.evaluate import Evaluator
+        from objectives.warm import warm_up
 
-        return Evaluator(setting)
+        opened = Evaluator(setting)
+        warm_up()
+        return opened
 
     def evaluate(self, candidate_json: str) -> tuple[str, int]:
         """Return the outcome as JSON, and by how many bytes this process grew since its first trial."""

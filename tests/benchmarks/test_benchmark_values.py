@@ -132,7 +132,8 @@ def test_the_list_of_candidates_is_the_same_every_time_and_within_its_ranges(tmp
     assert len(listed) == TASK.candidates
     assert listed != candidates(TASK.model_copy(update={"seed": 4}), study)
     blocks = [layer for candidate in listed for layer in candidate.architecture if hasattr(layer, "filters")]
-    assert {4 <= block.filters <= 16 for block in blocks} == {True}
+    low, high = RANGES["filters"]
+    assert {low <= block.filters <= high for block in blocks} == {True}
     assert {candidate.training.epochs for candidate in listed} == {TASK.epochs}
 
 

@@ -53,7 +53,9 @@ class ExecutorContract:
     def test_more_than_the_capacity_is_refused(self, executor: Executor) -> None:
         for number in range(executor.capacity):
             executor.submit(number, small(3))
-        with pytest.raises(RuntimeError, match=f"at most {executor.capacity} trials? may be under way, got 99"):
+        with pytest.raises(
+            RuntimeError, match=f"at most {executor.capacity} trials? may be under way, got 99"
+        ):
             executor.submit(99, small(3))
         numbers = {back(executor).number for _ in range(executor.capacity)}
         assert numbers == set(range(executor.capacity))

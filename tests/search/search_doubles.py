@@ -66,9 +66,7 @@ def measured(values: dict[str, float]) -> Evidence:
     plain = tuple(
         Measurement(metric=m, value=v, source=SOURCE) for m, v in values.items() if m != "latency_ms"
     )
-    return Evidence(
-        measurements=(*plain, timed.measurement), latency=timed, artifact="0" * 64, parameters=99
-    )
+    return Evidence(measurements=(*plain, timed.measurement), latency=timed, artifact="0" * 64, parameters=99)
 
 
 def table(goals: tuple[Goal, ...] = ()) -> Answer:

@@ -1,13 +1,24 @@
 """The loop that asks and tells, over real storages and an executor that answers from a table."""
 
+import contextlib
 from collections import Counter
 from typing import Any
 
 import optuna
 import pytest
-from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, figures, screened, table, units
+from search_doubles import (
+    Screen,
+    SmallSpace,
+    TableExecutor,
+    facts_of,
+    figures,
+    measured,
+    screened,
+    table,
+    units,
+)
 
-from objectives.outcome import Failed, Infeasible, Stopped
+from objectives.outcome import Failed, Infeasible, Measured, Stopped
 from search.asking import Asker
 from search.driver import MOST_GIVEN_UP, PATIENCE, Driver
 from search.errors import NothingFits, StudyError
@@ -78,7 +89,10 @@ def test_the_front_is_that_of_optuna_and_metrics_are_named(bench, tmp_path):
     study.run()
     loaded = optuna.load_study(study_name="try-1", storage=sqlite(tmp_path))
     assert loaded.metric_names == ["accuracy", "latency_ms", "model_bytes"]
-    ours = {tuple(t.values[m] for m in loaded.metric_names) for t in front(study.record.trials, study.record.goals)}
+    ours = {
+        tuple(t.values[m] for m in loaded.metric_names)
+        for t in front(study.record.trials, study.record.goals)
+    }
     assert {tuple(trial.values) for trial in loaded.best_trials} == ours
     assert ours
 
@@ -118,17 +132,24 @@ def test_nothing_fits_names_the_limit_that_binds_and_the_nearest(bench):
         study.run(capacity=1)
     nearest = min(study.record.trials, key=lambda t: t.values["model_bytes"])
     assert str(caught.value) == (
-        f"no new candidate fits after {PATIENCE} asks in a row: the limit model_bytes 400 binds, the nearest was trial "
-        f"{nearest.number} with {nearest.values['model_bytes']:.6g}; relax the limit or widen the ranges"
+        f"no new candidate fits after {PATIENCE} asks in a row: the limit model_bytes 400 binds, the nearest "
+        f"was trial {nearest.number} with {nearest.values['model_bytes']:.6g}; relax the limit or widen the ranges"
     )
     assert len(study.study.get_trials()) == PATIENCE
 
 
 def test_nothing_new_fits_although_something_did(bench):
-    study = bench(trials=1000, widths=1000, limits={"model_bytes": 560})
-    with pytest.raises(NothingFits, match="the limit model_bytes 560 binds, the nearest was trial"):
-        study.run()
-    assert front(study.record.trials, study.record.goals)
+    study = bench(trials=1000, widths=1000, limits={"model_bytes": 400})
+    first = iter(range(3))
+
+    def answer(candidate):
+        if next(first, None) is None:
+            return table(study.facts.plan.goals)(candidate)
+        return Measured(evidence=measured({**figures(candidate), "model_bytes": 300}))
+
+    with pytest.raises(NothingFits, match="the limit model_bytes 400 binds, the nearest was trial"):
+        study.run(answer)
+    assert study.states["measured"] == 3 and study.states["infeasible"] > PATIENCE / 2
 
 
 def test_a_finite_space_of_which_nothing_fits_is_an_error_each_time(bench):
@@ -198,7 +219,9 @@ def test_a_worker_that_dies_once_is_forgiven(bench):
 
 def test_workers_that_always_die_end_the_study_and_nothing_is_lost(bench):
     study = bench(trials=20)
-    with pytest.raises(StudyError, match=f"{MOST_GIVEN_UP} candidates in a row failed 3 times each, .*killed"):
+    with pytest.raises(
+        StudyError, match=f"{MOST_GIVEN_UP} candidates in a row failed 3 times each, .*killed"
+    ):
         study.run(lambda _: 1 // 0)
     asked = {t.number for t in study.study.get_trials(states=(TrialState.RUNNING,))}
     assert len(asked) >= MOST_GIVEN_UP
@@ -256,8 +279,8 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("call", [3, 7, 20, 33, 34, 35, 36, 37, 38, 60])
 @pytest.mark.parametrize("where", ["set_trial_user_attr", "set_trial_state_values", "set_trial_param"])
-def test_a_kill_at_any_write_loses_nothing_that_was_finished(bench, tmp_path, monkeypatch, where, call):
-    study = bench(trials=12, widths=40, storage=sqlite(tmp_path))
+def test_a_kill_at_any_write_loses_nothing_that_was_finished(bench, monkeypatch, where, call):
+    study = bench(trials=12, widths=40)
     storage, answered = study.study._storage, []
     write, calls = getattr(storage, where), iter(range(1000))
 
@@ -272,10 +295,8 @@ def test_a_kill_at_any_write_loses_nothing_that_was_finished(bench, tmp_path, mo
 
     with monkeypatch.context() as patched:
         patched.setattr(storage, where, killing)
-        try:
+        with contextlib.suppress(Killed):
             study.run(answer)
-        except Killed:
-            pass
     before = {t.number: t.outcome for t in study.record.trials if t.state == "measured"}
     requeue(study.study, study.facts.plan, blame=True)
     assert not study.study.get_trials(states=(TrialState.RUNNING,))
@@ -299,7 +320,11 @@ def test_a_result_that_was_stored_but_not_told_is_told_by_the_next(bench):
     trial.set_user_attr("outcome", outcome.model_dump_json())
     assert requeue(study.study, study.facts.plan, blame=True) == 0
     told = study.study.get_trials()[0]
-    assert told.state == TrialState.COMPLETE and set(told.constraints) == {"accuracy", "latency_ms", "model_bytes"}
+    assert told.state == TrialState.COMPLETE and set(told.constraints) == {
+        "accuracy",
+        "latency_ms",
+        "model_bytes",
+    }
     assert not study.run().submitted
 
 

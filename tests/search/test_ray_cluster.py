@@ -278,3 +278,38 @@ def test_killing_the_drivers_group_leaves_no_process(tmp_path):
 def alive(processes: list[psutil.Process]) -> list[str]:
     """Name those that run; who waits to be reaped by init does not."""
     return [p.name() for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+TWO_HOMES = """
+import sys
+from pathlib import Path
+from search.home import Home
+from search.ray_cluster import start_ray
+
+for name in ("one", "two"):
+    home = Home(Path(sys.argv[1]) / name)
+    home.ensure_writable()
+    with start_ray(home, cpus=1):
+        import ray
+
+        print(ray.get(ray.remote(lambda: 5).remote()))
+"""
+
+
+@pytest.mark.slow
+def test_one_process_starts_clusters_for_two_homes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_HOMES, str(tmp_path)], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.stdout.split() == ["5", "5"], done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_ray_that_was_imported_without_tokens_is_refused(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", "import ray\n" + TWO_HOMES, str(tmp_path)],
+        env=environment, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "import it after `search.run_study`" in done.stderr
