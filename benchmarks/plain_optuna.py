@@ -241,14 +241,17 @@ class Objective:
         data = self.data
         model = Network(trial, self.momentum).build(data.x_train.shape[1:], data.classes)
         optimizer = trial.suggest_categorical("optimizer", ("adam", "sgd", "rmsprop"))
-        learning_rate = trial.suggest_float("learning_rate", 1e-3, 3e-2, log=True)
+        if optimizer == "sgd":
+            learning_rate = trial.suggest_float("sgd_learning_rate", 1e-2, 3e-1, log=True)
+        else:
+            learning_rate = trial.suggest_float("learning_rate", 1e-3, 3e-2, log=True)
         batch_size = trial.suggest_categorical("batch_size", (32, 64, 128))
         train(compiled(model, optimizer, learning_rate), data, batch_size, self.epochs)
         sparsity = trial.suggest_float("sparsity", 0.0, 0.8, step=0.1)
         if not sparsity:
             return model
         wrapped, epochs = prune(model, data, sparsity, batch_size, self.epochs)
-        fine_tune(compiled(wrapped, optimizer, 0.3 * learning_rate), data, batch_size, epochs)
+        fine_tune(compiled(wrapped, optimizer, learning_rate), data, batch_size, epochs)
         return tfmot.sparsity.keras.strip_pruning(wrapped)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 # Part of the name of kept weights. A change to build, train or prune that changes what they would be
 # must change this number.
-RECIPE = 2
+RECIPE = 3
 
 
 @dataclass

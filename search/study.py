@@ -46,7 +46,7 @@ Open = Callable[[Setting], "Executor"]
 def run_study(
     plan: StudyPlan,
     *,
-    home: Path | None = None,
+    home: Path | str | None = None,
     storage: str | None = None,
     tracking_uri: str | None = None,
     ray_address: str | None = None,
@@ -62,7 +62,7 @@ def run_study(
     """
     from search.display import Silent
 
-    places = Places(Home(home) if home else find_home(), storage, tracking_uri, ray_address)
+    places = Places(Home(Path(home)) if home else find_home(), storage, tracking_uri, ray_address)
     return run_in(places, plan, executor, display or Silent())
 
 

@@ -10,6 +10,8 @@ def recipe_ranges(problem: Problem) -> dict[str, Integers | Reals | Choices]:
     return {
         "optimizer": Choices(options=("adam", "sgd", "rmsprop")),
         "learning_rate": Reals(low=1e-3, high=3e-2, log=True),
+        # Its step is not scaled by the gradient's size, so it needs about ten times as much.
+        "sgd_learning_rate": Reals(low=1e-2, high=3e-1, log=True),
         "batch_size": Choices(options=(32, 64, 128)),
         "epochs": Integers(low=problem.epochs, high=problem.epochs),
         "dropout": Reals(low=0.0, high=0.4, step=0.1),
@@ -22,9 +24,10 @@ def recipe_ranges(problem: Problem) -> dict[str, Integers | Reals | Choices]:
 
 def pick_candidate(pick: Pick, architecture: tuple[Layer, ...]) -> Candidate:
     """Join an architecture with a training and a compression that are picked here."""
+    optimizer = pick.option("optimizer")
     training = {
-        "optimizer": pick.option("optimizer"),
-        "learning_rate": pick.real("learning_rate"),
+        "optimizer": optimizer,
+        "learning_rate": pick.real("sgd_learning_rate" if optimizer == "sgd" else "learning_rate"),
         "batch_size": pick.integer("batch_size"),
         "epochs": pick.integer("epochs"),
         "dropout": pick.real("dropout"),

@@ -24,8 +24,12 @@ def quickstart(clone: Path, *arguments: str) -> "subprocess.CompletedProcess[str
     variables = {name: value for name, value in os.environ.items() if not name.startswith("EDGESEARCH_")}
     return subprocess.run(
         [clone / "scripts" / "quickstart", *arguments],
-        cwd=clone.parent, env=variables | {"PYTHON": sys.executable}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=clone.parent,
+        env=variables | {"PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +74,20 @@ def test_the_exported_script_needs_numpy_and_litert_alone(
 ) -> None:
     assert started.returncode == 0, started.stderr
     python = make_venv(sys.executable)
-    command = [UV, "pip", "install", "--quiet", "--python", python, "--constraint", ROOT / "requirements.lock"]
-    subprocess.run([*command, "numpy", "ai-edge-litert"], check=True)
-    absent = "import importlib.util as u; print([n for n in ('tensorflow', 'optuna', 'search') if u.find_spec(n)])"
-    assert subprocess.run([python, "-I", "-c", absent], capture_output=True, text=True, check=True).stdout == "[]\n"
+    install = [UV, "pip", "install", "--quiet", "--python", python]
+    install += ["--constraint", ROOT / "requirements.lock", "numpy", "ai-edge-litert"]
+    subprocess.run(install, check=True)
+    names = ("tensorflow", "optuna", "search")
+    look = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
+    found = subprocess.run([python, "-I", "-c", look], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
     folder = exported(clone)
     done = subprocess.run(
-        [python, folder / "infer.py", "--top", "1"], cwd=folder.parent, capture_output=True, text=True, check=False
+        [python, folder / "infer.py", "--top", "1"],
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     name, label, share, percent = done.stdout.split()

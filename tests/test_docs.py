@@ -2,7 +2,8 @@
 
 The blocks of README.md and docs/*.md are run in order, in one folder, as a reader would who works
 through them. Only the README's study has its trials run on Ray: starting that for each of them would
-take most of the time, and where trials run changes nothing of what is shown here. A comment before a block says what else is to be done with it:
+take most of the time, and where trials run changes nothing of what is shown here. A comment before a
+block says what else is to be done with it:
 
     <!-- file: NAME -->           it is the content of that file
     <!-- not run here: REASON --> it is not run: `needs hardware`, `needs a server`, `long`, or the test
@@ -30,9 +31,13 @@ from search.plan import make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 ORDER = ("README", "studies", "data", "spaces", "export", "hypervolume", "python", "security", "architecture")
-FENCE = re.compile(r"(?:^<!-- (?P<note>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"(?:^<!-- (?P<note>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-PATH = re.compile(r"`((?:search|objectives|spaces|hardware_profiles|scripts|tests|docs|benchmarks|\.ci)/[\w./*-]*)`")
+PATH = re.compile(
+    r"`((?:search|objectives|spaces|hardware_profiles|scripts|tests|docs|benchmarks|\.ci)/[\w./*-]*)`"
+)
 REASONS = ("needs hardware", "needs a server", "long")
 UI_DEADLINE_S = 120
 IN_PROCESS = """#!/bin/sh
@@ -63,7 +68,9 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     found = {path.stem: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
-    return sorted(found.values(), key=lambda path: (ORDER.index(path.stem) if path.stem in ORDER else len(ORDER)))
+    return sorted(
+        found.values(), key=lambda path: ORDER.index(path.stem) if path.stem in ORDER else len(ORDER)
+    )
 
 
 def blocks() -> Iterator[Block]:
@@ -93,8 +100,8 @@ def variables(block: Block, tmp_path: Path) -> dict[str, str]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("EDGESEARCH_")}
     folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
     if block.page != "README.md":
-        shim = write(tmp_path / "edgesearch", IN_PROCESS.format(real=Path(sys.executable).with_name("edgesearch")))
-        shim.chmod(0o755)
+        real = Path(sys.executable).with_name("edgesearch")
+        write(tmp_path / "edgesearch", IN_PROCESS.format(real=real)).chmod(0o755)
         folders.insert(0, str(tmp_path))
     return plain | {"PATH": os.pathsep.join(folders), "COLUMNS": "120"}
 
@@ -137,9 +144,13 @@ def show_pages(folder: Path, variables: dict[str, str]) -> None:
     said, port = folder / "ui.txt", free_port()  # another than a reader's, which may be taken here
     with said.open("w") as sink:
         server = subprocess.Popen(
-            ["edgesearch", "ui", "--port", str(port)], cwd=folder, env=variables, stdout=sink, stderr=subprocess.STDOUT,
+            ["edgesearch", "ui", "--port", str(port)],
+            cwd=folder,
+            env=variables,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             deadline = time.monotonic() + UI_DEADLINE_S
             while f"http://127.0.0.1:{port}" not in said.read_text():

@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("search", "objectives", "spaces", "hardware_profiles")
-HEAVY = {"tensorflow", "tf_keras", "ray", "mlflow", "optuna", "pandas", "sklearn", "matplotlib", "plotly", "scipy"}
+COMMANDS = ("", "devices", "study", "studies", "trials", "front", "export", "sync", "ui", "doctor")
+HEAVY = {
+    "tensorflow", "tf_keras", "ray", "mlflow", "optuna", "pandas", "sklearn", "matplotlib", "plotly", "scipy",
+}  # fmt: skip
 REPORT = """
 import json, sys
 try:
@@ -24,8 +27,13 @@ except SystemExit as done:
 def python(code: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
-        cwd=folder, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 def imported_by(*arguments: str) -> set[str]:
@@ -35,7 +43,7 @@ def imported_by(*arguments: str) -> set[str]:
     return set(modules)
 
 
-@pytest.mark.parametrize("command", ["", "devices", "study", "studies", "trials", "front", "export", "sync", "ui", "doctor"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_imports_nothing_heavy_and_has_an_example(command: str) -> None:
     arguments = [*([command] if command else []), "--help"]
     done = python(REPORT.format(arguments=arguments))

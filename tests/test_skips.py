@@ -42,8 +42,18 @@ def project(tmp_path: Path) -> Path:
 
 def ran(project: Path, **variables: str) -> tuple[int, str]:
     plain = {name: value for name, value in os.environ.items() if name != "EDGESEARCH_CI"}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--continue-on-collection-errors", "."]
-    done = subprocess.run(command, cwd=project, env=plain | variables, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--continue-on-collection-errors",
+        ".",
+    ]
+    done = subprocess.run(
+        command, cwd=project, env=plain | variables, capture_output=True, text=True, check=False
+    )
     return done.returncode, done.stdout
 
 

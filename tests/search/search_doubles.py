@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from hardware_profiles.anchor import calibrate
+from hardware_profiles.connect import connect
 from hardware_profiles.measurement import Latency, Measurement, Source
 from objectives.goals import Goal, violations
 from objectives.outcome import Evidence, Failed, Infeasible, Measured, Outcome
+from objectives.setting import Setting
 from search.executors.base import Finished
+from search.home import Home
+from search.places import Places
+from search.plan import make_plan
+from search.prepared import Prepared
 from search.storage import Facts
 from search.trial import StudyRecord
 from spaces.candidate import Candidate, Compression, Kind, Problem
@@ -157,3 +164,28 @@ def write_table(path: Path, samples: int = 90) -> Path:
     x = generator.normal(size=(samples, 4)).astype(np.float32) + 3 * np.eye(4, dtype=np.float32)[y]
     np.savez(path, x=x, y=y)
     return path
+
+
+def setting_for(folder: Path, **changes: Any) -> Setting:
+    """Prepare a small table in a folder and return what the trials of a study over it share."""
+    plan = make_plan({"data": str(write_table(folder / "three.npz")), **changes})
+    home = Home(folder / "home")
+    home.ensure_writable()
+    prepared = Prepared.of(plan, Places(home))
+    return Setting(
+        problem=prepared.problem,
+        data_root=home.data,
+        data_digest=prepared.data.digest,
+        goals=plan.goals,
+        metric=plan.metric,
+        metric_direction=plan.metric_direction,
+        input_type=plan.input_type,
+        class_weights=plan.class_weights,
+        seed=plan.seed,
+        profile=prepared.profile,
+        threads=1,
+        anchor=calibrate(connect(prepared.profile), processes=1),
+        artifacts=home.artifacts,
+        weights=home.weights,
+        weights_budget_bytes=10**8,
+    )

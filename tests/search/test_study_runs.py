@@ -13,7 +13,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from search_doubles import Screen, TableExecutor, figures, table, write_table
+from search_doubles import TableExecutor, table, write_table
 
 import search
 from objectives.errors import DataError
@@ -24,8 +24,8 @@ from search.lease import DRIVER, STALE_AFTER_S, Holder, Lease
 from search.places import Places
 from search.plan import StudyPlan, make_plan
 from search.prepared import Prepared
-from search.storage import FACTS, KEPT, load, open_storage, read_facts, read_study, study_names
-from search.study import run_in, run_study
+from search.storage import FACTS, KEPT, load, open_storage, read_study, study_names
+from search.study import run_study
 
 ROOT = Path(search.__file__).parents[1]
 TrialState = optuna.trial.TrialState
@@ -53,7 +53,7 @@ def begun(tmp_path_factory, data) -> Path:
     from search.ledger import MemoryLedger
 
     home = tmp_path_factory.mktemp("begun") / "home"
-    with mock.patch("search.study.mlflow_ledger", lambda _: MemoryLedger()):
+    with mock.patch("search.study.mlflow_ledger", return_value=MemoryLedger()):
         run_study(plan_of(data, trials=8), home=home, executor=Table())
     return home
 
@@ -169,7 +169,7 @@ def test_a_change_of_identity_under_an_old_name_is_refused(home, data, changes, 
 
 def test_changed_data_under_an_old_name_is_refused(home, tmp_path):
     other = write_table(tmp_path / "three.npz", samples=93)
-    with pytest.raises(StudyError, match="'base' was started with another data .* use another --name"):
+    with pytest.raises(StudyError, match=r"'base' was started with another data .* use another --name"):
         run_study(plan_of(other), home=home, executor=Table())
 
 
@@ -217,7 +217,7 @@ def test_a_study_of_another_version_is_not_touched(home, data):
     study = stored(home)
     facts = {**json.loads(study.user_attrs[FACTS]), "format": 2}
     study.set_user_attr(FACTS, json.dumps(facts))
-    with pytest.raises(StudyError, match="written by another version of edgesearch .*'format'"):
+    with pytest.raises(StudyError, match=r"written by another version of edgesearch .*'format'"):
         run_study(plan_of(data), home=home, executor=Table())
 
 
@@ -300,9 +300,9 @@ def test_nothing_fits_carries_the_study(home, data, monkeypatch):
 
 
 def test_a_second_driver_is_refused_with_one_line(home, data):
-    with Prepared.of(plan_of(data), Places(Home(home))).locked():
-        with pytest.raises(StudyError, match="'base' is being run by another process; wait for it"):
-            run_study(plan_of(data), home=home, executor=Table())
+    refused = pytest.raises(StudyError, match="'base' is being run by another process; wait for it")
+    with Prepared.of(plan_of(data), Places(Home(home))).locked(), refused:
+        run_study(plan_of(data), home=home, executor=Table())
 
 
 def claim(url: str, **changes) -> Holder:
@@ -465,7 +465,8 @@ DRIVEN = """
 
     plan = make_plan({"data": sys.argv[2], "name": "base", "trials": int(sys.argv[3])})
     with mock.patch("search.study.mlflow_ledger", lambda _: MemoryLedger()):
-        run_study(plan, home=sys.argv[1], executor=lambda _: TableExecutor(answer), display=Plain(sys.stderr, 0))
+        screen = Plain(sys.stderr, 0)
+        run_study(plan, home=sys.argv[1], executor=lambda _: TableExecutor(answer), display=screen)
 """
 
 
@@ -477,10 +478,13 @@ def driven(home: Path, data: Path, trials: int) -> "subprocess.Popen[str]":
 
 
 def until_ready(process: "subprocess.Popen[str]") -> None:
+    said = []
     for line in process.stderr or ():
+        said.append(line)
         if line.startswith("ready"):
             return
-    raise AssertionError("the driver ended before it was ready")
+    process.communicate()
+    raise AssertionError(f"the driver ended before it was ready: {''.join(said)}")
 
 
 @pytest.mark.slow
