@@ -20,8 +20,9 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 

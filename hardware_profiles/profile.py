@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from hardware_profiles.errors import DeviceError
 from hardware_profiles.machine import clock_mhz, processor_core, usable_cores
-from hardware_profiles.machine import machine_id as machine_id
 from hardware_profiles.value import Value
 
 Precision = Literal["float32", "float16", "dynamic-int8", "int8"]
@@ -83,7 +82,7 @@ class HardwareProfile(Value):
     accelerator: Accelerator | None = None
     power: Power = Power()
     reach: Reach
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _sources_of_figures(self) -> Self:

@@ -6,6 +6,7 @@ Everything goes to standard error, so that standard output holds results alone.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -74,7 +75,9 @@ class Live:
         from rich.live import Live as RichLive
 
         self._console = Console(file=stream)
-        self._live = RichLive(console=self._console, refresh_per_second=4, redirect_stderr=False)
+        self._live = RichLive(
+            console=self._console, refresh_per_second=4, redirect_stdout=False, redirect_stderr=False
+        )
         self._open = False
 
     def show(self, status: Status) -> None:
@@ -249,15 +252,38 @@ def undisturbed(stream: TextIO) -> Iterator[TextIO]:
             os.close(before)
 
 
+class _Lines(io.TextIOBase):
+    """Says what is printed, line by line, but for Ray's paragraphs on dead workers: the driver tells it."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Say the lines that are complete."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            if "(raylet)" not in line[:32]:
+                self._display.say(line)
+        return len(text)
+
+    def end(self) -> None:
+        """Say what has no end of line."""
+        if self._begun:
+            self.write("\n")
+
+
 @contextmanager
-def stdout_to_stderr() -> Iterator[None]:
-    """Send what anybody prints to standard error while the block runs: standard output is for results."""
+def printed_on(display: Display) -> Iterator[None]:
+    """Show on the display what anybody prints while the block runs: standard output is for results."""
     sys.stdout.flush()
     before = os.dup(1)
     os.dup2(2, 1)
+    lines = _Lines(display)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(lines):
             yield
     finally:
+        lines.end()
         os.dup2(before, 1)
         os.close(before)

@@ -24,6 +24,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -46,6 +47,7 @@ FOLDER_PREFIX = "es-ray-"
 # A Unix socket's path has at most 103 bytes on macOS; Ray's part of it takes 64 and ours 18.
 LONGEST_TEMPORARY_FOLDER = 20
 SWEPT_AFTER_S = 60
+CONNECT_TIMEOUT_S = 10.0
 
 WORKER_ENVIRONMENT: Mapping[str, str] = {
     "TF_USE_LEGACY_KERAS": "1",
@@ -163,8 +165,8 @@ def _refuse_without_token() -> None:
 
     if get_authentication_mode() != AuthenticationMode.TOKEN:
         raise StudyError(
-            "Ray asks for tokens only if told before it is imported, and `ray` was imported earlier in this process; "
-            "import it after `search.run_study`, or set RAY_AUTH_MODE=token in the environment"
+            "Ray asks for tokens only if told before it is imported, and `ray` was imported earlier in this "
+            "process; import it after `search.run_study`, or set RAY_AUTH_MODE=token in the environment"
         )
 
 
@@ -181,6 +183,7 @@ def _join(address: str) -> RayCluster:
             f"a Ray cluster is joined from one of its machines, by HOST:PORT or 'auto', got '{address}'; "
             "run edgesearch there"
         )
+    _refuse_silent(address)
     if _token_at_hand():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     elif os.environ.get("RAY_AUTH_MODE") != "token":
@@ -191,6 +194,24 @@ def _join(address: str) -> RayCluster:
         )
     _init(address=address)
     return RayCluster(None, None)
+
+
+def _refuse_silent(address: str) -> None:
+    """Raise StudyError where nobody listens at HOST:PORT: Ray itself would go on trying for many minutes."""
+    host, colon, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise StudyError(
+            f"a Ray cluster is joined by HOST:PORT or 'auto', got '{address}'; write it like this"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise StudyError(
+            f"the Ray cluster at {address} cannot be joined: {error.strerror or error}; is it running, and "
+            "is that the address of its head?"
+        ) from error
 
 
 def _token_at_hand() -> bool:

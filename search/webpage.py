@@ -55,7 +55,13 @@ def _chart(scene: Scene) -> "Figure":
         font={"color": INK, "family": FONT},
         height=130 + 400 * len(axes),
         margin={"t": 50, "l": 70, "r": 90, "b": 100},
-        legend={"orientation": "h", "y": -60 / (400 * len(axes)), "x": 0.5, "xanchor": "center", "itemsizing": "constant"},
+        legend={
+            "orientation": "h",
+            "y": -60 / (400 * len(axes)),
+            "x": 0.5,
+            "xanchor": "center",
+            "itemsizing": "constant",
+        },
         hoverlabel={"align": "left"},
     )
     return chart

@@ -1,15 +1,17 @@
 """What the documentation shows is true: every command is run, every plan read, every file there.
 
 The blocks of README.md and docs/*.md are run in order, in one folder, as a reader would who works
-through them. Only the README's study has its trials run on Ray: starting that for each of them would
-take most of the time, and where trials run changes nothing of what is shown here. A comment before a
-block says what else is to be done with it:
+through them. The README's are run as they stand. The rest of the edgesearch commands and Python blocks
+go to one process that lives on, with trials in it and not on Ray: importing TensorFlow and starting Ray
+for each of them would take most of the time, and shows nothing new. A comment before a block says what
+else is to be done with it:
 
     <!-- file: NAME -->           it is the content of that file
     <!-- not run here: REASON --> it is not run: `needs hardware`, `needs a server`, `long`, or the test
                                   that does run it; what it tells edgesearch must be understood all the same
 """
 
+import json
 import os
 import re
 import shlex
@@ -19,8 +21,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import click
 import pytest
@@ -40,9 +43,26 @@ PATH = re.compile(
 )
 REASONS = ("needs hardware", "needs a server", "long")
 UI_DEADLINE_S = 120
-IN_PROCESS = """#!/bin/sh
-[ "$1" != study ] || set -- "$@" --executor in-process
-exec {real} "$@"
+SHELL = set("|<>;&$`")
+LIVING_ON = """
+import json, os, runpy, sys, traceback
+
+answers = os.fdopen(int(sys.argv.pop()), "w")
+from search.cli import main
+
+for line in sys.stdin:
+    words, code = json.loads(line), 0
+    try:
+        if words[0] == "edgesearch":
+            main(words[1:])
+        else:
+            runpy.run_path(words[1], run_name="__main__")
+    except SystemExit as done:
+        code = done.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    print(json.dumps(code), file=answers, flush=True)
 """
 
 
@@ -88,55 +108,93 @@ def named(block: Block) -> str:
 BLOCKS = list(blocks())
 
 
+class Reader:
+    """Somebody in a folder who works through the pages."""
+
+    def __init__(self, folder: Path) -> None:
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("EDGESEARCH_")}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.folder, self.variables = folder, plain | {"PATH": path, "COLUMNS": "120"}
+        self.said = folder / "said.txt"
+
+    @cached_property
+    def process(self) -> "tuple[subprocess.Popen[str], IO[str]]":
+        """The process that lives on, and where it answers with exit codes."""
+        answers, theirs = os.pipe()
+        with self.said.open("w") as sink:
+            process = subprocess.Popen(
+                [sys.executable, "-c", LIVING_ON, str(theirs)],
+                cwd=self.folder, env=self.variables, stdin=subprocess.PIPE, stdout=sink, stderr=sink,
+                text=True, pass_fds=(theirs,),
+            )  # fmt: skip
+        os.close(theirs)
+        return process, os.fdopen(answers)
+
+    def close(self) -> None:
+        if "process" in vars(self):
+            process, answers = self.process
+            process.communicate(timeout=60)
+            answers.close()
+
+    def shell(self, text: str) -> None:
+        """Run lines as they stand."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=self.folder, env=self.variables, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+    def live(self, *words: str) -> None:
+        """Give a command to the process that lives on."""
+        before = self.said.stat().st_size if self.said.exists() else 0
+        process, answers = self.process
+        assert process.stdin is not None
+        extra = ("--executor", "in-process") if words[:2] == ("edgesearch", "study") else ()
+        print(json.dumps([*words, *extra]), file=process.stdin, flush=True)
+        answer = answers.readline()
+        told = self.said.read_text(errors="replace")[before:]
+        assert answer == "0\n", told
+        assert "Traceback" not in told
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the reader stands in."""
-    return tmp_path_factory.mktemp("reader")
-
-
-@pytest.fixture
-def variables(block: Block, tmp_path: Path) -> dict[str, str]:
-    """The reader's environment: .venv is active, nothing of ours is set."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("EDGESEARCH_")}
-    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    if block.page != "README.md":
-        real = Path(sys.executable).with_name("edgesearch")
-        write(tmp_path / "edgesearch", IN_PROCESS.format(real=real)).chmod(0o755)
-        folders.insert(0, str(tmp_path))
-    return plain | {"PATH": os.pathsep.join(folders), "COLUMNS": "120"}
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    reader = Reader(tmp_path_factory.mktemp("reader"))
+    yield reader
+    reader.close()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.reason is None], ids=named)
-def test_a_block_does_what_it_says(block: Block, folder: Path, variables: dict[str, str]) -> None:
-    if block.file:
-        (folder / block.file).write_text(block.text, encoding="utf-8")
+def test_a_block_does_what_it_says(block: Block, reader: Reader) -> None:
+    script = reader.folder / (block.file or "snippet.py")
+    if block.file or block.language == "python":
+        script.write_text(block.text, encoding="utf-8")
     match block.language:
-        case "sh" if block.text.strip() == "edgesearch ui":
-            show_pages(folder, variables)
+        case "sh" if block.page == "README.md":
+            reader.shell(block.text)
         case "sh":
-            run(["bash", "-euo", "pipefail", "-c", block.text], folder, variables)
+            for line in block.text.replace("\\\n", " ").splitlines():
+                follow(line, reader)
         case "python":
-            run([sys.executable, block.file or write(folder / "snippet.py", block.text)], folder, variables)
+            reader.live("python", str(script))
         case "yaml":
             make_plan(yaml.safe_load(block.text))
         case language:
             assert language in ("text", ""), f"{named(block)}: nothing is known to be done with {language}"
 
 
-def write(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def run(command: list[object], folder: Path, variables: dict[str, str]) -> None:
-    done = subprocess.run(
-        list(map(str, command)), cwd=folder, env=variables, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
+def follow(line: str, reader: Reader) -> None:
+    words = shlex.split(line)
+    if words == ["edgesearch", "ui"]:
+        show_pages(reader.folder, reader.variables)
+    elif words[:1] == ["edgesearch"] and SHELL.isdisjoint(line):
+        reader.live(*words)
+    else:
+        reader.shell(line)
 
 
 def show_pages(folder: Path, variables: dict[str, str]) -> None:

@@ -102,7 +102,7 @@ class LocalRunner:
     def _request(self, models: Sequence[Path], anchor: Anchor | None) -> dict[str, Any]:
         return {
             "anchor": str(anchor_path()),
-            "models": [os.path.abspath(model) for model in models],
+            "models": [str(model.absolute()) for model in models],
             "threads": self.threads,
             "copies": COPIES,
             "seed": self.seed,

@@ -33,8 +33,11 @@ class Column(Value):
 
 
 class DataSummary(Value):
-    """What is known of prepared data. `input_shape` has no batch axis: (columns,), (height, width,
-    channels) or (time, 1, channels); `sizes` counts the samples of train, validation and test."""
+    """What is known of prepared data.
+
+    `input_shape` has no batch axis: (columns,), (height, width, channels) or (time, 1, channels).
+    `sizes` counts the samples of train, validation and test.
+    """
 
     name: str
     digest: str

@@ -42,7 +42,9 @@ def encode_frame(frame: "pd.DataFrame") -> tuple[AnyArray, tuple[Column, ...], t
     column's sorted list; what is missing becomes NaN.
     """
     if not len(frame.columns):
-        raise DataError("a table needs at least one input column beside its target and group, got none; add one")
+        raise DataError(
+            "a table needs at least one input column beside its target and group, got none; add one"
+        )
     values = np.empty((len(frame), len(frame.columns)), np.float32)
     columns = []
     for place, name in enumerate(frame.columns):

@@ -142,13 +142,13 @@ def study(
 
 def _run(where: Places, asked: StudyPlan, executor: str) -> StudyRecord:
     """Run the study with its progress on standard error and nothing at all on standard output."""
-    from search.display import display_on, logging_to, stdout_to_stderr, undisturbed
+    from search.display import display_on, logging_to, printed_on, undisturbed
     from search.study import run_in
 
-    with undisturbed(sys.stderr) as stream, stdout_to_stderr():
+    with undisturbed(sys.stderr) as stream:
         display = display_on(stream)
         try:
-            with logging_to(display, where.addresses):
+            with printed_on(display), logging_to(display, where.addresses):
                 return run_in(where, asked, executor, display)
         finally:
             display.close()

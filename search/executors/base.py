@@ -13,6 +13,13 @@ class Finished(NamedTuple):
     outcome: Outcome
 
 
+class Evaluates(Protocol):
+    """Evaluates one candidate; whatever goes wrong is an outcome too."""
+
+    def evaluate(self, candidate: Candidate) -> Outcome:
+        """Return how the trial ended."""
+
+
 class Executor(Protocol):
     """Evaluates candidates, some at a time.
 

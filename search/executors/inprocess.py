@@ -1,19 +1,10 @@
 """Trials in this process, one after the other: for debugging, and where Ray is not wanted."""
 
 from collections import deque
-from typing import Protocol
 
-from objectives.outcome import Outcome
 from objectives.setting import Setting
-from search.executors.base import Finished
+from search.executors.base import Evaluates, Finished
 from spaces.candidate import Candidate
-
-
-class Evaluates(Protocol):
-    """Evaluates one candidate; whatever goes wrong is an outcome too."""
-
-    def evaluate(self, candidate: Candidate) -> Outcome:
-        """Return how the trial ended."""
 
 
 class InProcessExecutor:

@@ -20,6 +20,7 @@ from search.executors.base import Finished
 
 if TYPE_CHECKING:
     from objectives.setting import Setting
+    from search.executors.base import Evaluates
     from spaces.candidate import Candidate
 
 # TensorFlow keeps about 10 MB of every network it has seen.
@@ -51,16 +52,16 @@ class Worker:
         if self._folder not in sys.path:
             sys.path.append(self._folder)  # appended: a user's own search.py must not shadow ours
         from objectives.setting import Setting
-        from objectives.tensorflow import one_thread
 
-        one_thread()
         self._evaluator = self.evaluator(Setting.model_validate_json(self._setting_json))
 
-    def evaluator(self, setting: Setting) -> Any:
+    def evaluator(self, setting: Setting) -> Evaluates:
         """Return what evaluates candidates here."""
         from objectives.evaluate import Evaluator
+        from objectives.tensorflow import one_thread
         from objectives.warm import warm_up
 
+        one_thread()
         opened = Evaluator(setting)
         warm_up()
         return opened
@@ -216,12 +217,14 @@ def _refuse_too_many(workers: int) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return in a few words what Ray says, at length, of how a worker ended."""
+    """Return in a few words what Ray says, at length, of how a worker ended.
+
+    Ray does not tell a segmentation fault from a kill: its text names both as possible causes.
+    """
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     for sign, reason in (
         ("OutOfMemory", "out of memory"),
         ("memory pressure", "out of memory"),
-        ("SIGSEGV", "segmentation fault"),
         ("connection error code 2", "it crashed or was killed"),
     ):
         if sign in text:

@@ -93,7 +93,7 @@ def test_keeps_to_the_syntax_of_python_3_7() -> None:
 
 
 def test_imports_nothing_of_ours() -> None:
-    nodes = [node for node in ast.walk(ast.parse(BENCH.read_text()))]
+    nodes = list(ast.walk(ast.parse(BENCH.read_text())))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) == {"numpy"}

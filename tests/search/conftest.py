@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hardware_profiles.profile import HardwareProfile, this_machine
 
 from hardware_profiles.measurement import Latency, Measurement, Source
+from hardware_profiles.profile import HardwareProfile, this_machine
 from hardware_profiles.runners.base import Anchor
 from objectives.datasets.spec import DataSpec, DataSummary
 from objectives.goals import violations
@@ -86,7 +86,7 @@ def outcome(state: str, seen: Evidence, plan: StudyPlan) -> Outcome | None:
 def make_trial() -> MakeTrial:
     """Make a trial: `make_trial(3, .9, .01, 2000)`; with `units` the same for the same candidate."""
 
-    def make(  # noqa: PLR0913 (a trial in one line reads best)
+    def make(
         number: int,
         accuracy: float | None = None,
         latency_ms: float | None = None,

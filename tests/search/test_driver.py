@@ -133,7 +133,8 @@ def test_nothing_fits_names_the_limit_that_binds_and_the_nearest(bench):
     nearest = min(study.record.trials, key=lambda t: t.values["model_bytes"])
     assert str(caught.value) == (
         f"no new candidate fits after {PATIENCE} asks in a row: the limit model_bytes 400 binds, the nearest "
-        f"was trial {nearest.number} with {nearest.values['model_bytes']:.6g}; relax the limit or widen the ranges"
+        f"was trial {nearest.number} with {nearest.values['model_bytes']:.6g}; "
+        "relax the limit or widen the ranges"
     )
     assert len(study.study.get_trials()) == PATIENCE
 

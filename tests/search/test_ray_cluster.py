@@ -299,7 +299,11 @@ for name in ("one", "two"):
 @pytest.mark.slow
 def test_one_process_starts_clusters_for_two_homes(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", TWO_HOMES, str(tmp_path)], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", TWO_HOMES, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.stdout.split() == ["5", "5"], done.stderr[-2000:]
 
