@@ -173,7 +173,7 @@ def test_every_listening_socket_is_known_and_on_loopback(started):
 def test_workers_are_prepared_and_the_driver_is_left_as_it_was(started):
     assert {name: started["env"].get(name) for name in WORKER_ENVIRONMENT} == WORKER_ENVIRONMENT
     assert started["driver"] == {
-        "TF_USE_LEGACY_KERAS": None,
+        "TF_USE_LEGACY_KERAS": os.environ.get("TF_USE_LEGACY_KERAS"),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
     }
     assert started["env"]["RAY_USAGE_STATS_ENABLED"] == "0"
