@@ -100,5 +100,11 @@ def _written(within: Integers | Reals | Choices) -> str:
 
 
 def _askable(first: Ranges, name: str, want: Integers | Reals | Choices) -> Integers | Reals | Choices:
+    """Return what to ask the sampler for: the wanted range, as near as it may come to it."""
     original = range_named(first, name)
-    return want if type(want) is type(original) and not isinstance(want, Choices) else original
+    if isinstance(original, Choices):
+        return original
+    if isinstance(want, Choices):
+        ends = [float(option) for option in want.options]
+        return original.model_validate({**original.model_dump(), "low": min(ends), "high": max(ends)})
+    return want

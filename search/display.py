@@ -158,10 +158,10 @@ def summary(status: Status) -> str:
 
 def counts(status: Status) -> str:
     """Return the hypervolume and how the trials ended."""
-    return (
-        f"hypervolume {status.hypervolume:.4f} | infeasible {status.infeasible}, stopped {status.stopped}, "
-        f"failed {status.failed}"
+    ended = ", ".join(
+        f"{state} {getattr(status, state)}" for state in ("measured", "infeasible", "stopped", "failed")
     )
+    return f"hypervolume {status.hypervolume:.4f} | {ended}"
 
 
 def left(status: Status, since_s: float = 0.0) -> str:

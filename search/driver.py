@@ -99,7 +99,8 @@ class Driver:
         were repetitions and something fits already; StudyError where the space fails, or where
         candidate after candidate loses its workers.
         """
-        self._ledger.record(self.record, self._trials)  # whatever a kill kept from it
+        known = self.record
+        self._ledger.record(known, known.trials)  # whatever a kill kept from it
         while True:
             self._ask_for_more()
             self._display.show(self.status())

@@ -151,7 +151,8 @@ _KINDS: dict[str, type[Value]] = {"integers": Integers, "reals": Reals, "choices
 
 
 def _explained(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A name that is misspelt goes before the one that is missing for it.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = tuple(str(part) for part in first["loc"])
     where = ".".join(part for part in place if part not in _KINDS)
     if first["type"] == "extra_forbidden":

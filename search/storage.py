@@ -128,7 +128,11 @@ def create(storage: Any, name: str, goals: Iterable[Goal]) -> optuna.Study:
     """Make a study whose objectives are those of the goals, by their metrics' names."""
     objectives = [goal for goal in goals if goal.objective]
     directions = [goal.direction for goal in objectives]
-    study: optuna.Study = quiet_optuna().create_study(study_name=name, storage=storage, directions=directions)
+    library = quiet_optuna()
+    try:
+        study: optuna.Study = library.create_study(study_name=name, storage=storage, directions=directions)
+    except library.exceptions.DuplicatedStudyError as error:
+        raise StudyError(f"the study '{name}' was made by another process just now; try again") from error
     with experimental():
         study.set_metric_names([goal.metric for goal in objectives])
     return study

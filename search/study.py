@@ -94,7 +94,8 @@ def _drive(prepared: Prepared, executor: str | Open, display: Display) -> StudyR
         if counted(read_trials(study, facts.plan)) < facts.plan.trials:
             return _run(prepared, study, facts, executor, display)
         record = read_study(study)
-        if judged_by != facts.plan.goals:
+        killed = last is not None and not last.ended
+        if killed or judged_by != facts.plan.goals:  # then the view may differ
             with _ledger(prepared.places, display) as ledger:
                 sync(record, ledger)
         return record
@@ -108,8 +109,8 @@ def _run(
     with ExitStack() as stack:
         ledger = stack.enter_context(_ledger(prepared.places, display))
         setting = setting_of(facts, prepared.places.home)
+        display.say("starting the workers; TensorFlow takes its time to load")
         pool = stack.enter_context(_pool(executor, setting, facts.plan, prepared.places))
-        stack.enter_context(terminable())  # Ray has put a handler of its own in the place of ours
         display.say(f"ready after {time.monotonic() - start:.1f} s, workers: {pool.capacity}")
         driver = Driver(study, facts, asker, pool, ledger, display)
         try:
@@ -169,6 +170,7 @@ def _ray(setting: Setting, plan: StudyPlan, places: Places, stack: ExitStack) ->
 
     workers = plan.workers or cores()
     stack.enter_context(start_ray(places.home, places.ray, workers))
+    stack.enter_context(terminable())  # Ray has put a handler of its own in the place of ours
     pool = RayExecutor(setting, workers)
     try:
         pool.wait_until_ready(READY_TIMEOUT_S)

@@ -56,6 +56,9 @@ def decline(study: optuna.Study, trial: optuna.Trial, reason: str, *, steer_away
     """End an ask that led to no candidate of its own."""
     states = quiet_optuna().trial.TrialState
     trial.set_user_attr(DECLINED, reason)
+    if steer_away:
+        for metric in OBJECTIVES:  # a sampler that knows constraints wants them of every trial
+            trial.set_constraint(metric, 0.0)
     study.tell(trial, state=states.PRUNED if steer_away else states.FAIL)
 
 

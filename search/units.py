@@ -15,7 +15,7 @@ def parse_bytes(text: object) -> object:
     """Read `64K`, `1.5M` or a plain number of bytes (K is 1024). What is no text passes as it is."""
     if not isinstance(text, str):
         return text
-    match = re.fullmatch(_NUMBER + r"([A-Za-z]*)", text)
+    match = re.fullmatch(_NUMBER + r"([A-Za-z]*)\s*", text)
     if not match or match[2].upper() not in _BYTES:
         raise ValueError(f"a size is a number of bytes, or one with K or M (64K), got '{text}'")
     size = float(match[1]) * _BYTES[match[2].upper()]
@@ -28,7 +28,7 @@ def parse_ms(text: object) -> object:
     """Read `2`, `2ms`, `800us` or `1s` as milliseconds. What is no text passes as it is."""
     if not isinstance(text, str):
         return text
-    match = re.fullmatch(_NUMBER + r"([a-z]*)", text)
+    match = re.fullmatch(_NUMBER + r"([a-z]*)\s*", text)
     if not match or match[2] not in _MS:
         raise ValueError(f"a time is a number of milliseconds, or one with us, ms or s (800us), got '{text}'")
     return float(match[1]) * _MS[match[2]]

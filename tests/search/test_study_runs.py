@@ -127,6 +127,7 @@ def test_more_trials_go_on_where_it_was(home, data):
     assert not {t.candidate.digest for t in before.values()} & {c.digest for c in table.submitted}
 
 
+@pytest.mark.slow
 def test_a_seed_of_any_size_works_and_proposes_something_else(tmp_path, data):
     first, second = Table(), Table()
     run_study(plan_of(data, trials=2, seed=2**31 - 1), home=tmp_path / "a", executor=first)
@@ -289,7 +290,7 @@ def test_a_kill_while_it_is_judged_anew_leaves_one_whole_study(home, data, monke
 
 
 def test_nothing_fits_carries_the_study(home, data, monkeypatch):
-    monkeypatch.setattr("search.driver.PATIENCE", 6)
+    monkeypatch.setattr("search.driver.PATIENCE", 3)
     limited = plan_of(data, trials=100, limits={"model_bytes": 600})
     with pytest.raises(NothingFits, match="the limit model_bytes 600 binds") as caught:
         run_study(limited, home=home, executor=Table(table(limited.goals)))
