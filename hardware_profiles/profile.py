@@ -14,7 +14,7 @@ from hardware_profiles.errors import DeviceError
 from hardware_profiles.machine import clock_mhz, processor_core, usable_cores
 from hardware_profiles.value import Value
 
-Precision = Literal["float32", "float16", "dynamic-int8", "int8"]
+Precision = Literal["float32", "float16", "dynamic-int8", "int8", "int16x8", "int4"]
 InputType = Literal["float32", "int8"]
 Reach = Literal["local", "ssh", "adb", "serial", "simulator"]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -66,7 +66,8 @@ class Power(Value):
 class HardwareProfile(Value):
     """A kind of device. What is not known is None.
 
-    `precisions` and `input_types` are what its runtime executes; `counts` says whether a model's
+    `precisions` and `input_types` are what its runtime executes, `slow_precisions` those for which it has
+    reference kernels alone, many times slower than the rest; `counts` says whether a model's
     stored or compressed bytes matter; `reach` is how such a device is reached. `sources` gives, for
     published figures by their dotted name ('processor.clock_mhz'), where they were published.
     """
@@ -77,6 +78,7 @@ class HardwareProfile(Value):
     memory: Memory = Memory()
     runtime: Runtime
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1)]
+    slow_precisions: tuple[Precision, ...] = ()
     input_types: Annotated[tuple[InputType, ...], Field(min_length=1)]
     counts: Literal["stored", "compressed"] = "stored"
     accelerator: Accelerator | None = None
@@ -162,7 +164,8 @@ def this_machine() -> HardwareProfile:
         ),
         memory=Memory(ram_bytes=psutil.virtual_memory().total),
         runtime=Runtime(name="litert", kernels="xnnpack"),
-        precisions=("float32", "float16", "dynamic-int8", "int8"),
+        precisions=("float32", "float16", "dynamic-int8", "int8", "int4", "int16x8"),
+        slow_precisions=("int16x8",),
         input_types=("float32", "int8"),
         reach="local",
     )

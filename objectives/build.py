@@ -1,12 +1,18 @@
-"""Candidate → tf_keras network. Reads the same description as the weight count in `spaces/weights.py`."""
+"""Candidate → tf_keras network. Reads the same description as the weight count in `spaces/weights.py`.
+
+Layers are named by what they are and their number in the order in which they are made (`conv_0`,
+`norm_0`, `dense_1`), so that one network's layers can be found again in another of the same description.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
 from objectives.errors import ObjectiveError
 from objectives.tensorflow import keras
 from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual, Size
+from spaces.reduced import plain, reduced, slimmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +32,19 @@ class _Builder:
     def __init__(self, seed: int, dropout: float) -> None:
         self._seeds = iter(range(seed * 1000, seed * 1000 + 1000))
         self._dropout = dropout
+        self._made: Counter[str] = Counter()
+
+    def _name(self, kind: str) -> str:
+        number = self._made[kind]
+        self._made[kind] += 1
+        return f"{kind}_{number}"
 
     def _he(self) -> tf_keras.initializers.Initializer:
         return keras().initializers.HeNormal(seed=next(self._seeds))
 
     def _norm(self, x: tf_keras.KerasTensor, activation: str | None) -> tf_keras.KerasTensor:
         layers = keras().layers
-        x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(x)
+        x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=self._name("norm"))(x)
         return x if activation is None else layers.Activation(activation)(x)
 
     def conv(
@@ -44,7 +56,13 @@ class _Builder:
         activation: str | None = "relu",
     ) -> tf_keras.KerasTensor:
         conv = keras().layers.Conv2D(
-            filters, kernel, stride, padding="same", use_bias=False, kernel_initializer=self._he()
+            filters,
+            kernel,
+            stride,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=self._he(),
+            name=self._name("conv"),
         )
         return self._norm(conv(x), activation)
 
@@ -55,6 +73,7 @@ class _Builder:
             padding="same",
             use_bias=False,
             depthwise_initializer=self._he(),
+            name=self._name("depthwise"),
         )
         x = self._norm(depthwise(x), "relu6")
         return self.conv(x, layer.filters, (1, 1), (1, 1), "relu6")
@@ -62,14 +81,16 @@ class _Builder:
     def residual(self, x: tf_keras.KerasTensor, layer: Residual) -> tf_keras.KerasTensor:
         branch = self.conv(x, layer.filters, layer.kernel, layer.stride)
         branch = self.conv(branch, layer.filters, layer.kernel, (1, 1), None)
-        if x.shape[-1] != layer.filters or layer.stride != (1, 1):
+        if x.shape[-1] != layer.filters or not plain(layer):
             x = self.conv(x, layer.filters, (1, 1), layer.stride, None)
         return keras().layers.Activation("relu")(keras().layers.Add()([x, branch]))
 
     def dense(self, x: tf_keras.KerasTensor, units: int, activation: str | None) -> tf_keras.KerasTensor:
         if self._dropout:
             x = keras().layers.Dropout(self._dropout, seed=next(self._seeds))(x)
-        return keras().layers.Dense(units, activation=activation, kernel_initializer=self._he())(x)
+        return keras().layers.Dense(
+            units, activation=activation, kernel_initializer=self._he(), name=self._name("dense")
+        )(x)
 
     def add(self, x: tf_keras.KerasTensor, layer: Layer) -> tf_keras.KerasTensor:
         match layer:
@@ -103,13 +124,14 @@ def _one_stride(stride: Size, sides: tuple[int, int]) -> Size:
 
 
 def build(candidate: Candidate, problem: Problem, seed: int) -> tf_keras.Model:
-    """Return the untrained network: normalised input (batch, *input_shape), logits (batch, classes).
+    """Return the untrained network: reduced input (batch, *shape), logits (batch, classes).
 
-    Dropout stands before every fully connected layer. Equal arguments give equal initial weights.
+    It has the filters that slimming leaves. Dropout stands before every fully connected layer. Equal
+    arguments give equal initial weights.
     """
     builder = _Builder(seed, candidate.training.dropout)
-    inputs = x = keras().Input(problem.input_shape)
-    for layer in candidate.architecture:
+    inputs = x = keras().Input(reduced(problem, candidate).input_shape)
+    for layer in slimmed(candidate, x.shape[-1]).architecture:
         x = builder.add(x, layer)
     return keras().Model(inputs, builder.dense(x, problem.classes, None))
 

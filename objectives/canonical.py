@@ -1,31 +1,54 @@
 """What can be told of a candidate before anything is built: its canonical form and a bound on its bytes."""
 
 from objectives.verify import SMALLEST_DYNAMIC_KERNEL
-from spaces.candidate import Candidate, Problem
-from spaces.weights import kernel_sizes
+from spaces.candidate import Candidate, Problem, Rfe
+from spaces.reduced import reduced_shape, slimmed
+from spaces.weights import kernel_sizes, projection_size
 
 
 def canonical(candidate: Candidate, problem: Problem) -> Candidate:
     """Return the candidate without what has no effect, so that equal networks have equal digests.
 
-    Dynamic-range quantization leaves small kernels float; where all are small it does nothing.
+    All columns are no reduction, and a network that slimming leaves as it is was not slimmed. Dynamic-range
+    quantization leaves small kernels float; where all are small it does nothing.
     """
+    candidate = _without_whole_input(candidate, problem)
     compression = candidate.compression
-    if compression.precision != "dynamic-int8":
-        return candidate
-    if any(kernel.weights >= SMALLEST_DYNAMIC_KERNEL for kernel in kernel_sizes(candidate, problem)):
-        return candidate
-    plain = compression.model_copy(update={"precision": "float32"})
-    return candidate.model_copy(update={"compression": plain})
+    channels = reduced_shape(problem.input_shape, candidate.reduction)[-1]
+    if slimmed(candidate, channels).architecture == candidate.architecture:
+        compression = compression.model_copy(update={"keep": 1.0})
+    if compression.precision == "dynamic-int8" and not _has_large_kernel(candidate, problem):
+        compression = compression.model_copy(update={"precision": "float32"})
+    return candidate.model_copy(update={"compression": compression})
+
+
+def _without_whole_input(candidate: Candidate, problem: Problem) -> Candidate:
+    match candidate.reduction:
+        case Rfe(columns=count) if count >= problem.input_shape[-1]:
+            return candidate.model_copy(update={"reduction": None})
+        case _:
+            return candidate
+
+
+def _has_large_kernel(candidate: Candidate, problem: Problem) -> bool:
+    sizes = [kernel.weights for kernel in kernel_sizes(candidate, problem)]
+    return max(*sizes, projection_size(candidate, problem)) >= SMALLEST_DYNAMIC_KERNEL
 
 
 def least_bytes(candidate: Candidate, problem: Problem) -> int:
     """Return what the kernels alone take in the `.tflite`: no file of this candidate is smaller."""
     precision = candidate.compression.precision
-    return sum(_bytes_per_weight(precision, k.weights) * k.weights for k in kernel_sizes(candidate, problem))
+    total = sum(
+        _bytes_per_weight(precision, k.weights, depthwise=k.depthwise) * k.weights
+        for k in kernel_sizes(candidate, problem)
+    )
+    projection = projection_size(candidate, problem)
+    return int(total + _bytes_per_weight(precision, projection, depthwise=True) * projection)
 
 
-def _bytes_per_weight(precision: str, weights: int) -> int:
+def _bytes_per_weight(precision: str, weights: int, *, depthwise: bool) -> float:
     if precision == "dynamic-int8":
         return 1 if weights >= SMALLEST_DYNAMIC_KERNEL else 4
-    return {"float32": 4, "float16": 2, "int8": 1}[precision]
+    if precision == "int4":
+        return 1 if depthwise else 0.5
+    return {"float32": 4, "float16": 2, "int8": 1, "int16x8": 1}[precision]

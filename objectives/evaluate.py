@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +12,6 @@ from hardware_profiles.connect import connect
 from hardware_profiles.errors import DeviceError, MeasuringFailed
 from hardware_profiles.machine import machine_id
 from hardware_profiles.measurement import Latency, Measurement, Provenance, Source
-from objectives.blank import randomise
 from objectives.canonical import least_bytes
 from objectives.datasets.store import open_data
 from objectives.goals import Goal, Violation, limited_metric
@@ -72,12 +70,13 @@ class Evaluator:
 
     def _screen_blank(self, candidate: Candidate, goals: dict[str, Goal]) -> Infeasible | None:
         fold = self._folds[0]
-        data = fold.convert(randomise(fold.network(candidate), self._setting.seed), candidate)
+        mixed = candidate.compression.int4_share < 1
+        data = fold.blank(_all_low(candidate) if mixed else candidate)
         size, latency = goals.get("model_bytes"), goals.get("latency_ms")
-        stored = _bytes(len(data), self._source("measured"))
+        stored = _bytes(len(data), self._source("estimated" if mixed else "measured"))
         if size is not None and size.violation(len(data)) > 0:
             return _infeasible(size, len(data), stored)
-        if latency is None or latency.limit_on != "min":
+        if latency is None or latency.limit_on != "min" or mixed:
             return None
         measured = self._measure(data)
         if latency.violation(measured.low_ms) <= 0:
@@ -94,6 +93,7 @@ class Evaluator:
             measurements=(*self._accuracy(forms), *_timings(latency), *self._sizes(shipped)),
             latency=latency,
             artifact=name,
+            inputs_used=shipped.inlet.columns,
             curve=shipped.curve,
             parameters=shipped.parameters,
         )
@@ -113,19 +113,25 @@ class Evaluator:
         return (
             Measurement(metric="accuracy", value=mean, low=min(values), high=max(values), source=source),
             Measurement(metric="float_accuracy", value=float_mean, source=source),
-            Measurement(metric="sparsity_reached", value=forms[0].sparsity, source=source),
+            Measurement(metric="sparsity_reached", value=forms[0].held.sparsity, source=source),
+            Measurement(metric="sparsity_overall", value=forms[0].held.sparsity_overall, source=source),
         )
 
     def _sizes(self, form: Form) -> tuple[Measurement, ...]:
-        deflated = len(zlib.compress(form.data, 9))
         source = self._source("measured")
         return (
             *_bytes(len(form.data), source),
-            Measurement(metric="compressed_bytes", value=deflated, source=source),
+            Measurement(metric="compressed_bytes", value=form.compressed_bytes, source=source),
         )
 
     def _source(self, provenance: Provenance) -> Source:
         return Source(provenance=provenance, device=self._setting.profile.name, machine=machine_id())
+
+
+def _all_low(candidate: Candidate) -> Candidate:
+    """Return the candidate with 4 bits in every layer: its file is smaller than that of any mix."""
+    compression = candidate.compression.model_copy(update={"int4_share": 1.0})
+    return candidate.model_copy(update={"compression": compression})
 
 
 def _failed(error: Exception, fault: Fault) -> Failed:

@@ -19,7 +19,16 @@ def schema() -> Any:
 
 def unpack(data: bytes) -> Any:
     """Return the file as a tree of mutable objects (`ModelT`)."""
-    return schema().ModelT.InitFromPackedBuf(data, 0)
+    import numpy as np
+
+    model = schema().ModelT.InitFromPackedBuf(data, 0)
+    for buffer in model.buffers:
+        # The quantizer may store constants behind the tree, and what is not in it would be lost when it is
+        # packed again; 0 and 1 say that there are none.
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def pack(model: Any) -> bytes:
@@ -49,9 +58,19 @@ def constant(model: Any, tensor: Any) -> np.ndarray[Any, Any] | None:
     data = model.buffers[tensor.buffer].data
     if data is None or not len(data):
         return None
+    kind, shape = type_name(tensor.type), [] if tensor.shape is None else tensor.shape
+    if kind == "INT4":
+        return _four_bits(np.frombuffer(bytes(data), np.uint8), shape)
     kinds = {"FLOAT32": "<f4", "FLOAT16": "<f2", "INT8": "i1", "UINT8": "u1", "INT32": "<i4", "INT64": "<i8"}
-    values = np.frombuffer(bytes(data), kinds[type_name(tensor.type)])
-    return values.reshape([] if tensor.shape is None else tensor.shape)
+    return np.frombuffer(bytes(data), kinds[kind]).reshape(shape)
+
+
+def _four_bits(packed: np.ndarray[Any, Any], shape: Any) -> np.ndarray[Any, Any]:
+    """Return 4-bit numbers as int8: two in a byte, the first one in its lower half."""
+    import numpy as np
+
+    halves = np.stack([packed & 15, packed >> 4], axis=-1).ravel()[: int(np.prod(shape))].astype(np.int8)
+    return np.where(halves > 7, halves - 16, halves).astype(np.int8).reshape(shape)
 
 
 def _name(enumeration: type, code: int) -> str:

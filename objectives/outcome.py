@@ -24,12 +24,15 @@ class Evidence(Value):
 
     `measurements` by metric name: `accuracy` (the metric, of the `.tflite` on validation data),
     `latency_ms`, `latency_median_ms`, `latency_p90_ms`, `model_bytes`, `compressed_bytes`,
-    `sparsity_reached`, `float_accuracy`. `seconds` says where the time went, by stage.
+    `sparsity_reached` (over prunable kernels), `sparsity_overall` (over all), `float_accuracy` (before the
+    conversion). `inputs_used` are the columns or channels that feature elimination left, None for all.
+    `seconds` says where the time went, by stage.
     """
 
     measurements: tuple[Measurement, ...] = ()
     latency: Latency | None = None
     artifact: str | None = None
+    inputs_used: tuple[int, ...] | None = None
     curve: tuple[Epoch, ...] = ()
     parameters: int | None = None
     seconds: dict[str, float] = Field(default_factory=dict)

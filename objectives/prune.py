@@ -1,4 +1,4 @@
-"""Magnitude pruning (Zhu & Gupta 2017) by TFMOT's schedule and masks, fine-tuned as it grows.
+"""The lever `prune`: magnitude pruning (Zhu & Gupta 2017) by TFMOT's schedule and masks, while it learns.
 
 TFMOT's Keras wrapper is left out: it puts its bookkeeping into the traced graph, which took twice as
 long to trace as the whole base training. Its own `Pruning` object does the same between the steps of
@@ -7,29 +7,27 @@ the graph that is there already. Depthwise kernels stay dense, as with the wrapp
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from objectives.tensorflow import tensorflow, tfmot
-from objectives.train import Phase, Trainer
+from objectives.train import Phase, Trainer, fine_tuning_epochs
 
 if TYPE_CHECKING:
     from objectives.outcome import Epoch
 
-EPOCH_SHARE = 0.3
 MASK_UPDATES = 10
 
 
 def prune(trainer: Trainer, sparsity: float) -> tuple[Epoch, ...]:
     """Bring that fraction of every prunable kernel of the trainer's network to zero; return the curve.
 
-    Fine-tunes for 0.3 of the training's epochs from its full learning rate (a third of it was worse for
+    Fine-tunes from the training's full learning rate (a third of it was worse for
     9 of 12 random networks on digits: what the masks took has to be learnt anew). The masks grow over the
     first two thirds of the steps; the last epoch's weights are the result, for earlier ones are not
     sparse yet.
     """
     training = trainer.training
-    epochs = max(2, math.ceil(training.epochs * EPOCH_SHARE))
+    epochs = fine_tuning_epochs(training)
     every, end = _rhythm(epochs * trainer.steps_per_epoch)
     pruning, step = _pruning(trainer, sparsity, every, end)
 

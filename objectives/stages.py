@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from objectives.accuracy import Scorer
-from objectives.build import build
+from objectives.adapt import Adapter, Network
+from objectives.agreement import check_agreement
+from objectives.blank import randomise
 from objectives.convert import CALIBRATION_SAMPLES, convert
 from objectives.errors import Mismatch
+from objectives.inlet import Inlet, InletFitter
 from objectives.metrics import Metric
 from objectives.normalise import Normaliser
-from objectives.prune import prune
 from objectives.tensorflow import keras
-from objectives.train import Samples, Task, Trainer, balanced_weights, train
-from objectives.verify import lost_columns, verify
-from objectives.weights import Trained, WeightStore
+from objectives.train import Samples, Task, balanced_weights
+from objectives.verify import Held, lost_columns, verify
+from objectives.weights import WeightStore
 from spaces.value import digest
 
 if TYPE_CHECKING:
@@ -32,9 +35,10 @@ if TYPE_CHECKING:
     from spaces.candidate import Candidate
 
 Array = np.ndarray[Any, np.dtype[Any]]
-# Part of the name of kept weights. A change to build, train or prune that changes what they would be
-# must change this number.
-RECIPE = 3
+# Part of the name of kept weights. A change to what builds, trains or adapts networks that changes what
+# they would be must change this number.
+RECIPE = 4
+AGREEING_SAMPLES = 64
 
 
 @dataclass
@@ -55,40 +59,23 @@ class Clock:
 
 @dataclass(frozen=True)
 class Form:
-    """A shippable file of one fold: its bytes, what it scores on validation data, what it holds."""
+    """A shippable file of one fold: its bytes, what it scores on validation data, what it holds.
+
+    `float_value` is the metric of the network before its conversion.
+    """
 
     data: bytes
     value: float
     float_value: float
-    sparsity: float
+    held: Held
     curve: tuple[Any, ...]
     parameters: int
+    inlet: Inlet
 
-
-class _Work:
-    """What has to be trained of one candidate on one fold; its graphs are traced if it comes to that."""
-
-    def __init__(self, network: tf_keras.Model, candidate: Candidate, task: Task, clock: Clock) -> None:
-        self.network, self.candidate = network, candidate
-        self._task, self._clock = task, clock
-
-    @cached_property
-    def _trainer(self) -> Trainer:
-        return Trainer(self.network, self.candidate.training, self._task)
-
-    def trained(self) -> Trained:
-        """Train from scratch."""
-        with self._clock("train"):
-            curve = train(self._trainer)
-        return Trained(self.network.get_weights(), curve)
-
-    def pruned(self, base: Trained) -> Trained:
-        """Fine-tune the trained network to the sparsity that the candidate asks for."""
-        with self._clock("prune"):
-            curve = prune(self._trainer, self.candidate.compression.sparsity)
-        last = base.curve[-1].epoch
-        shifted = tuple(point.model_copy(update={"epoch": point.epoch + last}) for point in curve)
-        return Trained(self.network.get_weights(), (*base.curve, *shifted))
+    @property
+    def compressed_bytes(self) -> int:
+        """Size of the file deflated at the highest level, as it is downloaded."""
+        return len(zlib.compress(self.data, 9))
 
 
 class FoldWork:
@@ -111,62 +98,67 @@ class FoldWork:
         return np.asarray(self._train.x[:CALIBRATION_SAMPLES])
 
     @cached_property
-    def task(self) -> Task:
-        """What every training on this fold shares."""
-        setting = self._setting
-        classes = setting.problem.classes
-        weights = balanced_weights(self._train.y, classes) if setting.class_weights == "balanced" else None
-        return Task(self._train, self._valid, self.normaliser, self._metric, weights, setting.seed)
+    def _inlets(self) -> InletFitter:
+        train = self._train
+        return InletFitter(self.normaliser, train.x, train.y, self._setting.seed)
+
+    def inlet(self, candidate: Candidate) -> Inlet:
+        """Return what stands before the candidate's network. Raises ObjectiveError where it cannot be."""
+        return self._inlets.fit(candidate.reduction)
 
     def form(self, candidate: Candidate, store: WeightStore, clock: Clock) -> Form:
         """Return the candidate's file and what it shows on this fold.
 
         Raises Mismatch where the file is not what was asked, Diverged where training was not finite.
         """
-        network, trained = self._adapted(candidate, store, clock)
+        with clock("reduce"):
+            inlet = self.inlet(candidate)
+        network = self._adapted(candidate, inlet, store, clock)
         with clock("convert"):
-            compression = candidate.compression
-            data = self.convert(network, candidate)
-            sparsity = verify(data, compression)
-            self._refuse_lost_columns(data)
+            data = self.convert(network.model, inlet, candidate)
+        with clock("verify"):
+            held = verify(data, candidate)
+            self._refuse_lost_columns(data, inlet, candidate)
+            scorer = Scorer(data, self.normaliser)
+            self._refuse_disagreement(scorer, network.model, inlet, candidate)
         with clock("score"):
-            scores = Scorer(data, self.normaliser).scores(self._valid.x)
-            value = self._metric(self._valid.y, scores)
-        float_value = _settled(trained, candidate, self._metric)
-        return Form(data, value, float_value, sparsity, trained.curve, network.count_params())
+            value = self._metric(self._valid.y, scorer.scores(self._valid.x))
+        trained = network.trained
+        return Form(data, value, trained.value, held, trained.curve, network.model.count_params(), inlet)
 
-    def convert(self, network: tf_keras.Model, candidate: Candidate) -> bytes:
+    def convert(self, network: tf_keras.Model, inlet: Inlet, candidate: Candidate) -> bytes:
         """Convert a network as the candidate and the setting ask."""
-        precision = candidate.compression.precision
-        return convert(network, self.normaliser, precision, self._setting.input_type, self.calibration)
+        return convert(network, inlet, candidate.compression, self._setting.input_type, self.calibration)
 
-    def network(self, candidate: Candidate) -> tf_keras.Model:
-        """Return the untrained network."""
-        return build(candidate, self._setting.problem, self._setting.seed)
+    def blank(self, candidate: Candidate) -> bytes:
+        """Return the file of the untrained network, which weighs and runs like that of the trained one.
 
-    def _adapted(
-        self, candidate: Candidate, store: WeightStore, clock: Clock
-    ) -> tuple[tf_keras.Model, Trained]:
-        network = self.network(candidate)
-        name = self._name(candidate.adapted_digest)
-        if kept := store.get(name):
-            network.set_weights(kept.weights)
-            return network, kept
-        work = _Work(network, candidate, self.task, clock)
-        trained = self._base(work, store)
-        if candidate.compression.sparsity:
-            trained = work.pruned(trained)
-            store.put(name, trained)
-        return network, trained
+        Which layers get 4 bits depends on the trained weights: where not all do, it is not known.
+        """
+        inlet = self.inlet(candidate)
+        model = self._adapter(inlet, Clock()).blank(candidate.stages[-1])
+        return self.convert(randomise(model, self._setting.seed), inlet, candidate)
 
-    def _base(self, work: _Work, store: WeightStore) -> Trained:
-        name = self._name(work.candidate.base_digest)
-        if kept := store.get(name):
-            work.network.set_weights(kept.weights)
-            return kept
-        trained = work.trained()
-        store.put(name, trained)
-        return trained
+    def _adapter(self, inlet: Inlet, clock: Clock) -> Adapter:
+        setting = self._setting
+        classes = setting.problem.classes
+        weights = balanced_weights(self._train.y, classes) if setting.class_weights == "balanced" else None
+        task = Task(self._train, self._valid, inlet, self._metric, weights, setting.seed)
+        return Adapter(setting.problem, task, setting.seed, clock)
+
+    def _adapted(self, candidate: Candidate, inlet: Inlet, store: WeightStore, clock: Clock) -> Network:
+        """Take the newest stage that was kept, and go on from there; every stage made is kept."""
+        adapter, stages = self._adapter(inlet, clock), candidate.stages
+        network, done = None, 0
+        for count in range(len(stages), 0, -1):
+            if kept := store.get(self._name(stages[count - 1].digest)):
+                network, done = adapter.restored(stages[count - 1], kept), count
+                break
+        for stage in stages[done:]:
+            network = adapter.base(stage) if network is None else adapter.next(network, stage)
+            store.put(self._name(stage.digest), network.trained)
+        assert network is not None  # there is always a base
+        return network
 
     def _name(self, stage: str) -> str:
         """Name a stage's weights by all that they depend on; the metric says which epoch was the best."""
@@ -177,18 +169,20 @@ class FoldWork:
             stage, setting.data_digest, self._index, setting.seed, setting.class_weights, metric, versions
         )
 
-    def _refuse_lost_columns(self, data: bytes) -> None:
-        if lost := lost_columns(data, self.normaliser.apply(self.calibration)):
-            columns = self._setting.problem.input_shape[-1]
+    def _refuse_lost_columns(self, data: bytes, inlet: Inlet, candidate: Candidate) -> None:
+        """Raise Mismatch where what reaches the first quantization vanishes in it."""
+        normalised = self.normaliser.apply(self.calibration)
+        if candidate.compression.quantization == "aware" and inlet.reduces:
+            normalised = np.asarray(inlet.reduce(normalised))  # which happens before it, in float
+        if lost := lost_columns(data, normalised):
             raise Mismatch(
-                f"input quantization leaves {lost} of {columns} columns constant; "
+                f"input quantization leaves {lost} of {normalised.shape[-1]} columns constant; "
                 "a precision other than int8 keeps them"
             )
 
-
-def _settled(trained: Trained, candidate: Candidate, metric: Metric) -> float:
-    """Return the float network's validation value at the kept weights: pruning's last, or the best."""
-    values = [point.valid for point in trained.curve]
-    if candidate.compression.sparsity:
-        return values[-1]
-    return max(values) if metric.direction == "maximize" else min(values)
+    def _refuse_disagreement(
+        self, scorer: Scorer, model: tf_keras.Model, inlet: Inlet, candidate: Candidate
+    ) -> None:
+        samples = self.calibration[:AGREEING_SAMPLES]
+        expected = np.asarray(model(inlet(samples), training=False))
+        check_agreement(scorer.scores(samples), expected, candidate.compression)

@@ -7,7 +7,7 @@ The recipe makes few epochs count: a short linear warm-up, then a cosine to zero
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,14 @@ from objectives.tensorflow import keras, tensorflow
 if TYPE_CHECKING:
     import tf_keras
 
+    from objectives.inlet import Inlet
     from objectives.metrics import Metric
-    from objectives.normalise import Normaliser
     from spaces.candidate import Training
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CHUNK_BYTES = 512 * 1024**2
 SCORING_BATCH = 512
+FINE_TUNING_SHARE = 0.3
 
 
 class Diverged(ObjectiveError):
@@ -65,7 +66,7 @@ class Task:
 
     train: Samples
     valid: Samples
-    normaliser: Normaliser
+    inlet: Inlet
     metric: Metric
     class_weights: tuple[float, ...] | None
     seed: int
@@ -91,12 +92,15 @@ class Trainer:
     """The graphs of one network on one task: traced once, used by every phase of its training.
 
     `masks` pairs each prunable kernel with a variable of its shape that it is multiplied with after
-    every step: ones, until pruning puts zeros there.
+    every step: ones, until pruning puts zeros there. `ties` pairs kernels with the cluster of each of
+    their weights, (weights,) int32; after every step a cluster's weights get their mean.
     """
 
-    def __init__(self, network: tf_keras.Model, training: Training, task: Task) -> None:
+    def __init__(
+        self, network: tf_keras.Model, training: Training, task: Task, ties: Sequence[tuple[Any, Array]] = ()
+    ) -> None:
         tf = tensorflow()
-        self.network, self.training, self.task = network, training, task
+        self.network, self.training, self.task, self.ties = network, training, task, tuple(ties)
         self.masks = [
             (kernel, tf.Variable(tf.ones_like(kernel), trainable=False)) for kernel in prunable(network)
         ]
@@ -104,12 +108,17 @@ class Trainer:
         self.batch = min(training.batch_size, self._chunks.smallest)
         self._optimizer = _optimizer(training.optimizer, network)
         self._steps = _steps_graph(self, self._optimizer)
-        self._scores = scoring_graph(network, task.normaliser)
+        self._scores = scoring_graph(network, task.inlet)
 
     @property
     def steps_per_epoch(self) -> int:
         """How many batches an epoch has; what does not fill one waits for another epoch's order."""
         return sum(rows // self.batch for rows in self._chunks.sizes)
+
+    def keep_zeros(self) -> None:
+        """Let what is zero now in prunable kernels stay so from here on."""
+        for kernel, mask in self.masks:
+            mask.assign(tensorflow().cast(kernel != 0, kernel.dtype))
 
     def run(self, phase: Phase) -> tuple[Epoch, ...]:
         """Train in place and return the learning curve.
@@ -161,6 +170,11 @@ def train(trainer: Trainer) -> tuple[Epoch, ...]:
     """Run the training that the candidate asks for; the best weights on validation are kept."""
     training = trainer.training
     return trainer.run(Phase(training.epochs, training.learning_rate, patience=max(5, training.epochs // 2)))
+
+
+def fine_tuning_epochs(training: Training) -> int:
+    """Return how long a lever fine-tunes: 0.3 of the training's epochs, at least 2."""
+    return max(2, math.ceil(training.epochs * FINE_TUNING_SHARE))
 
 
 def learning_rates(peak: float, steps: int) -> Array:
@@ -219,15 +233,14 @@ class _Chunks:
         return self._kept or self._tensors(index)
 
 
-def scoring_graph(network: tf_keras.Model, normaliser: Normaliser) -> Callable[[Array], Any]:
+def scoring_graph(network: tf_keras.Model, inlet: Inlet) -> Callable[[Array], Any]:
     """Return a graph from raw samples (n, *input_shape) to float scores (n, classes)."""
     tf = tensorflow()
-    normal = _normalising(normaliser)
     shape = (None, *network.input_shape[1:])
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def scores(raw: Any) -> Any:
-        return network(tf.ensure_shape(normal(raw), shape), training=False)
+        return network(tf.ensure_shape(inlet(raw), shape), training=False)
 
     return scores  # type: ignore[no-any-return]
 
@@ -242,18 +255,6 @@ def _finite(loss: float, epoch: int) -> float:
     if not math.isfinite(loss):
         raise Diverged(f"the loss became {loss} in epoch {epoch}; a smaller learning rate helps")
     return loss
-
-
-def _normalising(normaliser: Normaliser) -> Callable[[Any], Any]:
-    tf = tensorflow()
-    offset, scale = np.asarray(normaliser.offset, np.float32), np.asarray(normaliser.scale, np.float32)
-    clip = normaliser.clip
-
-    def normal(raw: Any) -> Any:
-        z = (tf.cast(raw, tf.float32) - offset) * scale
-        return z if clip is None else tf.clip_by_value(z, -clip, clip)
-
-    return normal
 
 
 def _optimizer(name: str, network: tf_keras.Model) -> tf_keras.optimizers.legacy.Optimizer:
@@ -276,18 +277,20 @@ def _steps_graph(trainer: Trainer, optimizer: Any) -> Callable[[Any, Any, Any, A
     """Return a graph that trains on some batches, with a learning rate for each, and gives the mean loss."""
     tf = tensorflow()
     network, batch = trainer.network, trainer.batch
-    normal, variables = _normalising(trainer.task.normaliser), network.trainable_variables
+    inlet, variables = trainer.task.inlet, network.trainable_variables
     loss_of = _loss(network, trainer.training, trainer.task.class_weights)
     shape = (batch, *network.input_shape[1:])
 
     def step(x: Any, y: Any, rows: Any, rate: Any) -> Any:
-        samples = tf.ensure_shape(normal(tf.gather(x, rows)), shape)
+        samples = tf.ensure_shape(inlet(tf.gather(x, rows)), shape)
         with tf.GradientTape() as tape:
             loss = loss_of(samples, tf.gather(y, rows))
         optimizer.learning_rate.assign(rate)
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         for kernel, mask in trainer.masks:
             kernel.assign(kernel * mask)
+        for kernel, clusters in trainer.ties:
+            kernel.assign(_tied(kernel, clusters))
         return loss
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -303,6 +306,14 @@ def _steps_graph(trainer: Trainer, optimizer: Any) -> Callable[[Any, Any, Any, A
     return steps.get_concrete_function(  # type: ignore[no-any-return]
         *signature, tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32)
     )
+
+
+def _tied(kernel: Any, clusters: Array) -> Any:
+    """Return the kernel with the mean of its cluster in place of every weight."""
+    tf = tensorflow()
+    sizes = np.maximum(np.bincount(clusters), 1).astype(np.float32)
+    sums = tf.math.unsorted_segment_sum(tf.reshape(kernel, [-1]), clusters, len(sizes))
+    return tf.reshape(tf.gather(sums / sizes, clusters), kernel.shape)
 
 
 def _loss(

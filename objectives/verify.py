@@ -5,15 +5,18 @@ A converter that is asked for something it cannot do often does nothing, without
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 import numpy as np
 
 from objectives.errors import Mismatch
 from objectives.flatbuffer import constant, op_name, type_name, unpack
+from objectives.lowbit import low_bit_count
+from spaces.candidate import Pca
 
 if TYPE_CHECKING:
-    from spaces.candidate import Compression, Precision
+    from spaces.candidate import Candidate, Compression, Precision
 
 # The converter's dynamic-range quantizer leaves smaller kernels float (`minimum_elements_for_weights`
 # of its QuantizationSpecs); seen again by a test.
@@ -55,36 +58,100 @@ def kernels(data: bytes) -> tuple[Kernel, ...]:
     return tuple(found)
 
 
-def verify(data: bytes, compression: Compression) -> float:
-    """Return the sparsity reached over prunable kernels, if the file holds what was asked.
+class Held(NamedTuple):
+    """What the weights of a file turned out to be.
 
-    Raises Mismatch for a kernel of another type and for fewer zeros than were asked. Magnitude
-    pruning rounds the number of zeros once per kernel, so one weight of each may be missing.
+    `sparsity` is the fraction of zeros over prunable kernels, `sparsity_overall` over all kernels;
+    `clusters` the most different values that an output channel of a clustered kernel has, None if none is.
     """
+
+    sparsity: float
+    sparsity_overall: float
+    clusters: int | None = None
+
+
+def verify(data: bytes, candidate: Candidate) -> Held:
+    """Return what the file holds, if that is what the candidate asks for.
+
+    Raises Mismatch for a kernel of another type, for fewer zeros and for more clusters than were asked.
+    """
+    compression = candidate.compression
     found = kernels(data)
-    for kernel in found:
-        _check_types(kernel, compression.precision)
+    if isinstance(candidate.reduction, Pca):
+        _check_projection(found[0], compression)
+        found = found[1:]  # it projects the input and is no trained one
+    _check_types(found, compression)
     prunable = [k for k in found if k.prunable]
+    sparsity = _zeros(prunable) / sum(k.values.size for k in prunable)
+    _check_sparsity(prunable, compression.sparsity)
+    overall = _zeros(found) / sum(k.values.size for k in found)
+    clusters = max(_most_values(k) for k in prunable) if compression.clusters else None
+    if clusters is not None and clusters > compression.clusters:
+        raise Mismatch(f"{compression.clusters} clusters were asked, the file has {clusters} in a channel")
+    return Held(sparsity, overall, clusters)
+
+
+def _zeros(found: Sequence[Kernel]) -> int:
+    return sum(int(np.count_nonzero(k.values == 0)) for k in found)
+
+
+def _check_sparsity(prunable: Sequence[Kernel], asked: float) -> None:
+    """Magnitude pruning rounds the number of zeros once per kernel, so one weight of each may be missing."""
     total = sum(k.values.size for k in prunable)
-    zeros = sum(int(np.count_nonzero(k.values == 0)) for k in prunable)
-    if zeros < compression.sparsity * total - len(prunable) - 1e-6 * total:
-        asked = compression.sparsity
-        raise Mismatch(f"a sparsity of {asked:.2f} was asked, the file has {zeros / total:.3f}")
-    return zeros / total
+    if _zeros(prunable) < asked * total - len(prunable) - 1e-6 * total:
+        raise Mismatch(f"a sparsity of {asked:.2f} was asked, the file has {_zeros(prunable) / total:.3f}")
 
 
-def _check_types(kernel: Kernel, precision: Precision) -> None:
-    dynamic = "INT8" if kernel.values.size >= SMALLEST_DYNAMIC_KERNEL else "FLOAT32"
-    asked = {
-        "float32": ("FLOAT32", "FLOAT32"),
-        "float16": ("FLOAT16", "FLOAT32"),
-        "dynamic-int8": (dynamic, "FLOAT32"),
-        "int8": ("INT8", "INT8"),
-    }[precision]
-    if (kernel.weights, kernel.activations) != asked:
+def _most_values(kernel: Kernel) -> int:
+    """Count per output channel, for each has a scale of its own: that of BatchNorm, that of its integers."""
+    return max(len(np.unique(channel)) for channel in kernel.values)
+
+
+def _check_types(found: Sequence[Kernel], compression: Compression) -> None:
+    low = 0
+    for kernel in found:
+        asked = _types(kernel, compression.precision)
+        if (kernel.weights, kernel.activations) not in asked:
+            raise Mismatch(
+                f"{compression.precision} was asked, but the file stores a {kernel.op} with {kernel.weights} "
+                f"weights and {kernel.activations} activations"
+            )
+        low += kernel.weights == "INT4"
+    count = low_bit_count(sum(k.prunable for k in found), compression.int4_share)
+    if compression.precision == "int4" and low != count:
+        raise Mismatch(f"int4 was asked in {count} layers, the file has it in {low}")
+
+
+def _types(kernel: Kernel, precision: Precision) -> tuple[tuple[str, str], ...]:
+    """Return the types of weights and activations that a precision allows a kernel."""
+    match precision:
+        case "float32":
+            return (("FLOAT32", "FLOAT32"),)
+        case "float16":
+            return (("FLOAT16", "FLOAT32"),)
+        case "dynamic-int8":
+            small = kernel.values.size < SMALLEST_DYNAMIC_KERNEL
+            return (("FLOAT32" if small else "INT8", "FLOAT32"),)
+        case "int8":
+            return (("INT8", "INT8"),)
+        case "int16x8":
+            return (("INT8", "INT16"),)
+        case "int4":
+            return (("INT8", "INT8"), ("INT4", "INT8")) if kernel.prunable else (("INT8", "INT8"),)
+        case _:
+            assert_never(precision)
+
+
+def _check_projection(kernel: Kernel, compression: Compression) -> None:
+    """The projection is converted like a layer, but for an aware network, which starts after it."""
+    if compression.quantization == "aware":
+        asked: tuple[tuple[str, str], ...] = (("FLOAT32", "FLOAT32"), ("INT8", "FLOAT32"))
+    else:
+        asked = _types(kernel, compression.precision)
+    if (kernel.weights, kernel.activations) not in asked:
         raise Mismatch(
-            f"{precision} was asked, but the file stores a {kernel.op} with {kernel.weights} weights and "
-            f"{kernel.activations} activations"
+            f"{compression.precision} was asked, but the file stores the projection of its input with "
+            f"{kernel.weights} weights and {kernel.activations} activations"
         )
 
 

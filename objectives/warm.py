@@ -8,11 +8,12 @@ import numpy as np
 from objectives.accuracy import Scorer
 from objectives.build import build
 from objectives.convert import convert
+from objectives.inlet import Inlet
 from objectives.metrics import load_metric
 from objectives.normalise import Normaliser
 from objectives.prune import prune
 from objectives.train import Samples, Task, Trainer, train
-from spaces.candidate import Candidate, Problem, Training
+from spaces.candidate import Candidate, Compression, Problem, Training
 from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, Residual
 
 SAMPLES = 32
@@ -33,8 +34,9 @@ def warm_up() -> None:
     candidate = Candidate(architecture=layers, training=Training(epochs=1, batch_size=16, dropout=0.1))
     normaliser = Normaliser.fit(x, "image")
     network = build(candidate, Problem(kind="image", input_shape=(8, 8, 1), classes=2), seed=0)
-    task = Task(samples, samples, normaliser, load_metric("accuracy"), None, seed=0)
+    inlet = Inlet(normaliser)
+    task = Task(samples, samples, inlet, load_metric("accuracy"), None, seed=0)
     trainer = Trainer(network, candidate.training, task)
     train(trainer)
     prune(trainer, 0.5)
-    Scorer(convert(network, normaliser, "int8", "float32", x), normaliser).scores(x[:1])
+    Scorer(convert(network, inlet, Compression(precision="int8"), "float32", x), normaliser).scores(x[:1])

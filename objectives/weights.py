@@ -20,10 +20,16 @@ Weights = list[np.ndarray[Any, np.dtype[Any]]]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a stage leaves behind: weights in the network's own order, and the learning curve."""
+    """What a stage leaves behind: weights in the network's own order, and the learning curve.
+
+    `value` is the study's metric on validation data at these weights; `low_bit` names the layers that
+    were trained for 4-bit weights.
+    """
 
     weights: Weights
     curve: tuple[Epoch, ...]
+    value: float
+    low_bit: tuple[str, ...] = ()
 
 
 class WeightStore:
@@ -73,15 +79,18 @@ class WeightStore:
 def _packed(trained: Trained) -> bytes:
     buffer = io.BytesIO()
     curve = np.array([(point.epoch, point.loss, point.valid) for point in trained.curve]).reshape(-1, 3)
-    np.savez(buffer, *trained.weights, curve=curve)
+    low_bit = np.array(trained.low_bit, dtype=np.str_)
+    np.savez(buffer, *trained.weights, curve=curve, value=np.float64(trained.value), low_bit=low_bit)
     return buffer.getvalue()
 
 
 def _unpacked(data: bytes) -> Trained:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        weights = [arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)]
-        rows = arrays["curve"].tolist()
-    return Trained(weights, tuple(Epoch(epoch=int(e), loss=loss, valid=valid) for e, loss, valid in rows))
+        count = sum(name.startswith("arr_") for name in arrays.files)
+        weights = [arrays[f"arr_{i}"] for i in range(count)]
+        rows, value, low_bit = arrays["curve"].tolist(), float(arrays["value"]), arrays["low_bit"].tolist()
+    curve = tuple(Epoch(epoch=int(e), loss=loss, valid=valid) for e, loss, valid in rows)
+    return Trained(weights, curve, value, tuple(low_bit))
 
 
 def _stat(path: Path) -> tuple[float, int]:

@@ -7,7 +7,7 @@ from string import Template
 
 from search.front import figures
 from search.shipment import Shipment
-from search.tables import describe, human_bytes, human_ms
+from search.tables import describe_compression, describe_network, human_bytes, human_ms
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$!])")
 RANKED = (
@@ -102,7 +102,19 @@ def _columns(shipment: Shipment) -> str:
     for column in shipment.study.data.columns or ():
         kinds = ": " + ", ".join(plain(c) for c in column.categories) if column.categories is not None else ""
         lines.append(f"  - {plain(column.name)}{kinds}\n")
-    return "- Its columns, in order:\n" + "".join(lines) if lines else ""
+    listed = "- Its columns, in order:\n" + "".join(lines) if lines else ""
+    return listed + _not_needed(shipment)
+
+
+def _not_needed(shipment: Shipment) -> str:
+    """Name what the device need not measure: the file takes it, and does not look at it."""
+    names = shipment.not_needed
+    if not names:
+        return ""
+    what = "columns" if shipment.study.data.columns else "channels"
+    return (
+        f"- **Not needed** ({len(names)} {what}; any value will do): {', '.join(plain(n) for n in names)}.\n"
+    )
 
 
 def _network(shipment: Shipment) -> dict[str, object]:
@@ -110,9 +122,9 @@ def _network(shipment: Shipment) -> dict[str, object]:
     compressed, sparsity = figures(record).get("compressed_bytes"), figures(record).get("sparsity_reached")
     count = record.evidence.parameters
     return {
-        "architecture": code(describe(shipment.candidate.architecture)),
+        "architecture": code(describe_network(shipment.candidate)),
         "parameters": "an unknown number of" if count is None else f"{count:,}",
-        "precision": shipment.candidate.compression.precision,
+        "precision": describe_compression(shipment.candidate.compression),
         "sparsity": f", {100 * sparsity:.0f} % of them zero" if sparsity else "",
         "model_bytes": human_bytes(size),
         "model_bytes_exact": f"{size:,}",

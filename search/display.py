@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S = 10.0
 PANEL_COLUMNS = 100
-NAMES = {"latency_ms": "latency", "model_bytes": "size"}
+NAMES = {"latency_ms": "latency", "model_bytes": "size", "compressed_bytes": "deflated"}
 
 
 class Silent:
@@ -178,7 +178,7 @@ def figure(measurement: Measurement) -> str:
     match measurement.metric:
         case "latency_ms":
             return f"{human_ms(measurement.value)} {measurement.source.provenance}"
-        case "model_bytes":
+        case "model_bytes" | "compressed_bytes":
             return human_bytes(measurement.value)
         case _:
             return f"{measurement.value:.4f}"

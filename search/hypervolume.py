@@ -6,7 +6,8 @@ the unit cube that the points dominate, in [0, 1]; only objectives count, limits
 accuracy       error, linear, from 0 to that of guessing the majority class. A metric to maximise is a
                fraction, so its error is 1 - value; of a metric to minimise 0 is best.
 latency_ms     log scale from 1 us to the user's limit, else 2 ms.
-model_bytes    log scale from 500 bytes to the user's limit, else 400 kB (400,000 bytes).
+model_bytes    log scale from 500 bytes to the user's limit, else 400 kB (400,000 bytes);
+               compressed_bytes likewise.
 
 What is better than best counts as best; what is not better than the reference in every objective
 dominates nothing. A limit at or below the best end of a log scale moves that end to a thousandth of it.
@@ -22,7 +23,11 @@ from objectives.goals import Goal
 from search.errors import StudyError
 from spaces.value import Value
 
-LOG_ENDS = {"latency_ms": (1e-3, 2.0), "model_bytes": (500.0, 400_000.0)}
+LOG_ENDS = {
+    "latency_ms": (1e-3, 2.0),
+    "model_bytes": (500.0, 400_000.0),
+    "compressed_bytes": (500.0, 400_000.0),
+}
 """Best and reference of the log scales, in the metric's own unit, where no limit is given."""
 
 

@@ -2,7 +2,8 @@
 
 Every child run has the same metric keys where its trial knows the figure: `accuracy`, `latency_ms`
 (with `latency_ms_low` and `_high`), `latency_median_ms`, `latency_p90_ms`, `model_bytes`,
-`compressed_bytes`, `sparsity_reached`, `float_accuracy`, `parameters`, `seconds` and `seconds_STAGE`;
+`compressed_bytes`, `sparsity_reached`, `sparsity_overall`, `float_accuracy`, `parameters`, `seconds` and
+`seconds_STAGE`;
 the learning curve is `loss` and `valid` by epoch. Values that are not finite are left out, for MLflow
 stores infinity as 1.8e308. The parent run has, by the number of ended trials: `hypervolume`,
 `front_size`, `best_OBJECTIVE`, `trials_STATE`.
@@ -50,8 +51,8 @@ STATUS: Mapping[State, str] = {
 ENDED: tuple[State, ...] = ("measured", "infeasible", "stopped", "failed")
 FRONT_COLUMNS = (
     "trial", "accuracy", "latency_ms", "latency_low_ms", "latency_high_ms", "latency_median_ms",
-    "latency_p90_ms", "model_bytes", "precision", "sparsity_reached", "parameters", "provenance",
-    "architecture",
+    "latency_p90_ms", "model_bytes", "compressed_bytes", "precision", "sparsity_reached", "parameters",
+    "provenance", "architecture",
 )  # fmt: skip
 VIEW = "edgesearch"
 """The key of the view that MLflow's table of runs opens with (`viewStateShareKey`)."""
@@ -221,7 +222,9 @@ def front_frame(study: StudyRecord) -> "DataFrame":
 def front_markdown(study: StudyRecord) -> str:
     """Return the front as a Markdown table with the counts above it: the parent run's description."""
     ended = {state: sum(trial.state == state for trial in study.trials) for state in ENDED}
-    shown = ("trial", "accuracy", "latency_ms", "model_bytes", "precision", "architecture")
+    shown = (
+        "trial", "accuracy", "latency_ms", "model_bytes", "compressed_bytes", "precision", "architecture",
+    )  # fmt: skip
     lines = [", ".join(f"{count} {state}" for state, count in ended.items()), ""]
     lines += ["| " + " | ".join(shown) + " |", "|" + "---|" * len(shown)]
     for cells in rows(front(study.trials, study.goals)):

@@ -53,7 +53,8 @@ def limit_options(function: F) -> F:
         function,
         (
             click.option("--max-latency-ms", metavar="TIME", help="Milliseconds, or 800us, 1s."),
-            click.option("--max-model-bytes", metavar="SIZE", help="Bytes, or 64K, 1M."),
+            click.option("--max-model-bytes", metavar="SIZE", help="Bytes of the .tflite, or 64K, 1M."),
+            click.option("--max-compressed-bytes", metavar="SIZE", help="Of the .tflite deflated."),
             click.option("--min-accuracy", metavar="SHARE", type=float, help="Of the study's metric."),
         ),
     )
@@ -62,11 +63,18 @@ def limit_options(function: F) -> F:
 json_option = click.option("--json", "to_json", is_flag=True, help="One JSON document on standard output.")
 
 
-def limits_of(
-    max_latency_ms: str | None, max_model_bytes: str | None, min_accuracy: float | None
-) -> dict[str, Any]:
-    """Return the limits that were given, by the names that a plan has for them."""
-    given = {"latency_ms": max_latency_ms, "model_bytes": max_model_bytes, "accuracy": min_accuracy}
+LIMIT_OPTIONS = {
+    "max_latency_ms": "latency_ms",
+    "max_model_bytes": "model_bytes",
+    "max_compressed_bytes": "compressed_bytes",
+    "min_accuracy": "accuracy",
+}
+"""What a plan calls the limits that the options give."""
+
+
+def limits_of(flags: dict[str, Any]) -> dict[str, Any]:
+    """Take the limits out of a command's options; return those given, by the names a plan has for them."""
+    given = {name: flags.pop(option) for option, name in LIMIT_OPTIONS.items()}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -17,8 +17,11 @@ from search.units import parse_bytes, parse_ms
 from spaces.chooser import Choices, Integers, Range, Reals
 from spaces.value import Value
 
-Objective = Literal["accuracy", "latency_ms", "model_bytes"]
+Objective = Literal["accuracy", "latency_ms", "model_bytes", "compressed_bytes"]
+METRICS: tuple[Objective, ...] = ("accuracy", "latency_ms", "model_bytes", "compressed_bytes")
+"""All that can be an objective, a limit or both, in a fixed order."""
 OBJECTIVES: tuple[Objective, ...] = ("accuracy", "latency_ms", "model_bytes")
+"""What is optimised unless the plan says otherwise, where a device stores models as they are."""
 NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,99}")
 SHARES = ("accuracy", "balanced-accuracy", "f1-macro")
 """The metrics that are shares: a limit on one lies in (0, 1]."""
@@ -45,6 +48,7 @@ class Limits(Value):
     accuracy: float | None = None
     latency_ms: Annotated[float, Field(gt=0), BeforeValidator(parse_ms)] | None = None
     model_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
+    compressed_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
 
 
 class StudyPlan(Value):
@@ -84,7 +88,7 @@ class StudyPlan(Value):
     def _some_objective(self) -> Self:
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             named = ", ".join(self.objectives) or "none"
-            raise ValueError(f"objectives are one or more of {', '.join(OBJECTIVES)}, each once, got {named}")
+            raise ValueError(f"objectives are one or more of {', '.join(METRICS)}, each once, got {named}")
         return self
 
     @model_validator(mode="after")
@@ -95,8 +99,21 @@ class StudyPlan(Value):
         return self
 
     @property
+    def counts(self) -> Literal["stored", "compressed"]:
+        """Which bytes the plan is about: the stored ones, unless only compressed ones are a goal."""
+        about = {goal.metric for goal in self.goals}
+        return "compressed" if "compressed_bytes" in about and "model_bytes" not in about else "stored"
+
+    def suited_to(self, counts: Literal["stored", "compressed"]) -> Self:
+        """Return the plan with the default objectives of a device where these bytes count."""
+        if counts == "stored" or "objectives" in self.model_fields_set:
+            return self
+        swapped = ("compressed_bytes" if name == "model_bytes" else name for name in OBJECTIVES)
+        return self.model_copy(update={"objectives": tuple(swapped)})
+
+    @property
     def goals(self) -> tuple[Goal, ...]:
-        """The goals in a fixed order: accuracy, latency_ms, model_bytes."""
+        """The goals in the order of METRICS."""
         directions: dict[str, Direction] = {"accuracy": self.metric_direction}
         limits = self.limits.model_dump()
         return tuple(
@@ -107,7 +124,7 @@ class StudyPlan(Value):
                 limit=limits[metric],
                 limit_on=self.limit_on if metric == "latency_ms" else "min",
             )
-            for metric in OBJECTIVES
+            for metric in METRICS
             if metric in self.objectives or limits[metric] is not None
         )
 

@@ -21,7 +21,7 @@ from objectives.goals import Goal, Violation, violations
 from search.errors import StudyError
 from search.front import figures, front, loss
 from search.hypervolume import scales_of
-from search.plan import OBJECTIVES, Limits, StudyPlan
+from search.plan import METRICS, Limits, Objective, StudyPlan
 from search.trial import StudyRecord, TrialRecord
 
 Preference = Literal["accuracy", "latency", "size", "balanced"]
@@ -29,12 +29,13 @@ Preference = Literal["accuracy", "latency", "size", "balanced"]
 POINTS: dict[Preference, float] = {"accuracy": 0, "latency": 2, "size": 2, "balanced": 5}
 """How many points of accuracy each preference may spend."""
 
-ORDER: dict[Preference, tuple[str, ...]] = {
-    "accuracy": ("accuracy", "latency_ms", "model_bytes"),
-    "latency": ("latency_ms", "accuracy", "model_bytes"),
-    "size": ("model_bytes", "accuracy", "latency_ms"),
-}
-"""What each preference looks at, in turn."""
+
+def order(preference: Preference, plan: StudyPlan) -> tuple[Objective, ...]:
+    """Return what a preference looks at, in turn; bytes are those that the plan is about."""
+    size: Objective = "model_bytes" if plan.counts == "stored" else "compressed_bytes"
+    first: dict[Preference, Objective] = {"latency": "latency_ms", "size": size}
+    everything: tuple[Objective, ...] = ("accuracy", "latency_ms", size)
+    return tuple(dict.fromkeys((first.get(preference, "accuracy"), *everything)))
 
 
 def choose(
@@ -84,7 +85,7 @@ def limit_goals(plan: StudyPlan, limits: Limits) -> tuple[Goal, ...]:
             limit=bounds[metric],
             limit_on=plan.limit_on if metric == "latency_ms" else "min",
         )
-        for metric in OBJECTIVES
+        for metric in METRICS
         if bounds[metric] is not None
     )
 
@@ -98,7 +99,7 @@ def prefer_one(records: Iterable[TrialRecord], preference: Preference, study: St
     if not pool:
         raise StudyError("there is no measured trial to choose from")
     directions = {goal.metric: goal for goal in _all_goals(study.plan)}
-    wanted = ORDER[preference][0] if preference != "balanced" else "accuracy"
+    wanted, *_ = looked_at = order(preference, study.plan)
     if preference != "balanced" and any(wanted not in figures(r) for r in pool):
         raise StudyError(f"'{preference}' cannot be preferred: study '{study.name}' did not measure {wanted}")
     pool = _near_best(pool, directions["accuracy"], POINTS[preference], study.majority_accuracy)
@@ -107,14 +108,14 @@ def prefer_one(records: Iterable[TrialRecord], preference: Preference, study: St
 
     def rank(record: TrialRecord) -> tuple[float, ...]:
         values = figures(record)
-        known = [metric for metric in ORDER[preference] if metric in values]
+        known = [metric for metric in looked_at if metric in values]
         return (*(loss(directions[metric], values[metric]) for metric in known), record.number)
 
     return min(pool, key=rank)
 
 
 def _all_goals(plan: StudyPlan) -> tuple[Goal, ...]:
-    return plan.model_copy(update={"objectives": OBJECTIVES}).goals
+    return plan.model_copy(update={"objectives": METRICS}).goals
 
 
 def _near_best(

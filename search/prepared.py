@@ -41,8 +41,11 @@ from search.storage import (
     write_facts,
 )
 from search.telling import requeue
-from spaces.candidate import Problem
+from spaces.candidate import TRAINABLE_PRECISIONS as INTEGERS
+from spaces.candidate import Precision, Problem
 from spaces.catalog import DEFAULTS, load_space
+from spaces.chooser import Choices, Integers, Reals
+from spaces.recipe import suggested
 from spaces.space import Space, narrow
 from spaces.value import digest
 
@@ -55,6 +58,7 @@ VERSIONED = (
     "tf-keras",
     "tensorflow-model-optimization",
     "ai-edge-litert",
+    "ai-edge-quantizer",
     "optuna",
     "numpy",
 )
@@ -77,6 +81,7 @@ class Prepared:
         Raises DeviceError, SpaceError, ObjectiveError, DataError or StudyError for what cannot be.
         """
         profile = load_profile(plan.device, places.devices)
+        plan = plan.suited_to(profile.counts)
         connect(profile, plan.threads)
         if plan.space is not None:
             load_space(plan.space)
@@ -85,8 +90,17 @@ class Prepared:
         data = prepare(plan.data, places.home.data)
         space = load_space(plan.space or DEFAULTS[data.kind], data.kind)
         prepared = cls(plan, places, data, profile, space)
-        narrow(space.ranges(prepared.problem), plan.ranges)
+        _ = prepared.ranges
         return prepared
+
+    @property
+    def ranges(self) -> dict[str, Integers | Reals | Choices]:
+        """What is searched: the space's ranges, those levers that pay here, and what the plan says of them.
+
+        Raises SpaceError for ranges of the plan that the space does not have.
+        """
+        whole = self.space.ranges(self.problem)
+        return narrow(whole, {**suggested(whole, self.problem), **self.plan.ranges})
 
     @property
     def problem(self) -> Problem:
@@ -96,8 +110,16 @@ class Prepared:
             input_shape=self.data.input_shape,
             classes=len(self.data.classes),
             epochs=self.plan.epochs,
-            precisions=self.profile.precisions if self.plan.input_type == "float32" else ("int8",),
+            precisions=self._precisions,
+            slow_precisions=self.profile.slow_precisions,
+            counts=self.plan.counts,
         )
+
+    @property
+    def _precisions(self) -> tuple[Precision, ...]:
+        """What the device runs, of that what takes the input as the plan wants it."""
+        whole = self.profile.precisions
+        return whole if self.plan.input_type == "float32" else tuple(p for p in whole if p in INTEGERS)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -205,7 +227,7 @@ class Prepared:
             identity=self.identity,
             plan=self.plan.model_copy(update={"name": self.name}),
             space=self.plan.space or self.space.name,
-            ranges=narrow(self.space.ranges(self.problem), self.plan.ranges),
+            ranges=self.ranges,
             problem=self.problem,
             data=self.data,
             profile=self.profile,
@@ -224,8 +246,7 @@ class Prepared:
             )
 
     def _refuse_wider(self, facts: Facts) -> None:
-        wanted = narrow(self.space.ranges(self.problem), self.plan.ranges)
-        refuse_wider(self.name, facts.ranges, wanted)
+        refuse_wider(self.name, facts.ranges, self.ranges)
         Asker(self.space, facts.model_copy(update={"plan": self.plan}))
 
 

@@ -28,7 +28,11 @@ class Axis:
         return {n: brief(self.text(n)) for n in round_numbers(low, high, self.unit, most)}
 
 
-AXES = (Axis("latency_ms", "latency", human_ms, 1e-3), Axis("model_bytes", "file size", human_bytes, 1024))
+LATENCY = Axis("latency_ms", "latency", human_ms, 1e-3)
+SIZES = {
+    "stored": Axis("model_bytes", "file size", human_bytes, 1024),
+    "compressed": Axis("compressed_bytes", "file size, deflated", human_bytes, 1024),
+}
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,12 @@ class Scene:
     @property
     def axes(self) -> tuple[Axis, ...]:
         """The axes that have something to show; all of them where nothing was measured."""
-        used = tuple(a for a in AXES if any(a.metric in figures(r) for r in self.everything))
-        return used or AXES
+        used = tuple(a for a in self._both if any(a.metric in figures(r) for r in self.everything))
+        return used or self._both
+
+    @property
+    def _both(self) -> tuple[Axis, Axis]:
+        return LATENCY, SIZES[self.study.plan.counts]
 
     @property
     def everything(self) -> tuple[TrialRecord, ...]:
@@ -108,7 +116,7 @@ class Scene:
 
     def colour_axis(self, axis: Axis) -> Axis | None:
         """Return the axis that a panel tells by colour: the one that it does not show, where all have it."""
-        other = next((a for a in AXES if a is not axis), None)
+        other = next((a for a in self._both if a is not axis), None)
         return other if other and all(other.metric in figures(r) for r in self.best) else None
 
     def spread(self, records: Iterable[TrialRecord]) -> tuple[list[float], list[float]]:

@@ -10,7 +10,7 @@ from hardware_profiles.measurement import Latency
 from objectives.normalise import Normaliser
 from search.errors import StudyError
 from search.front import figures
-from search.tables import describe
+from search.tables import describe_compression, describe_network
 from search.trial import StudyRecord, TrialRecord
 from spaces.candidate import Candidate
 from spaces.value import Value
@@ -138,6 +138,15 @@ class Shipment:
         return self.record.candidate
 
     @property
+    def not_needed(self) -> tuple[str, ...]:
+        """The columns of a table or the channels of a series that the model does not look at, by name."""
+        used, data = self.record.evidence.inputs_used, self.study.data
+        if used is None:
+            return ()
+        named = [c.name for c in data.columns or ()] or [f"channel {i}" for i in range(data.input_shape[-1])]
+        return tuple(name for i, name in enumerate(named) if i not in used)
+
+    @property
     def applied_by(self) -> str:
         """Who normalises: the `model` where it takes float32, else the `caller`."""
         return "model" if self.inputs[0].dtype == "float32" else "caller"
@@ -174,6 +183,7 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
             "scale": list(shipment.normaliser.scale),
             "clip": shipment.normaliser.clip,
         },
+        "reduction": _reduction(shipment),
         "kind": data.kind,
         "dtype": data.dtype,
         "columns": [c.model_dump(mode="json") for c in data.columns] if data.columns else None,
@@ -181,7 +191,8 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
         "sample": {"file": "sample.npy", "class": shipment.sample_class},
         "parameters": {
             "count": record.evidence.parameters,
-            "architecture": describe(shipment.candidate.architecture),
+            "architecture": describe_network(shipment.candidate),
+            "compression": describe_compression(shipment.candidate.compression),
             "sparsity_reached": figures(record).get("sparsity_reached"),
             "candidate": shipment.candidate.model_dump(mode="json"),
             "digest": shipment.candidate.digest,
@@ -189,6 +200,18 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
         "data": {"name": data.name, "digest": data.digest, "sizes": list(data.sizes), "folds": data.folds},
         "seeds": {"study": study.plan.seed, "split": study.plan.data.split_seed},
         "versions": dict(study.versions),
+    }
+
+
+def _reduction(shipment: Shipment) -> dict[str, Any] | None:
+    """Say what the file does to its input before the network; the caller gives all of it all the same."""
+    reduction, used = shipment.candidate.reduction, shipment.record.evidence.inputs_used
+    if reduction is None:
+        return None
+    return {
+        **reduction.model_dump(mode="json"),
+        "used": None if used is None else list(used),
+        "not_needed": list(shipment.not_needed),
     }
 
 

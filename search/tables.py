@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from search.front import figures
 from search.trial import StudyRecord, TrialRecord
-from spaces.candidate import Candidate
+from spaces.candidate import Candidate, Compression, Pca, Resize, Rfe
 from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual, Size
 
 if TYPE_CHECKING:
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 Cell = str | int | float | bool | None
 
-KEYS = ("accuracy", "latency_ms", "model_bytes", "compressed_bytes", "sparsity_reached", "float_accuracy")
+KEYS = (
+    "accuracy", "latency_ms", "model_bytes", "compressed_bytes", "sparsity_reached", "sparsity_overall",
+    "float_accuracy",
+)  # fmt: skip
 """Metrics that every row has, null where they are not known."""
 
 
@@ -52,12 +55,40 @@ def _size(size: Size) -> str:
     return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
 
 
+def describe_network(candidate: Candidate) -> str:
+    """Return an architecture after the reduction of its input, if there is one: `pca12 → dense32`."""
+    match candidate.reduction:
+        case None:
+            return describe(candidate.architecture)
+        case Rfe(columns=count):
+            before = f"rfe{count}"
+        case Pca(components=count):
+            before = f"pca{count}"
+        case Resize(scale=scale):
+            before = f"resize{scale:g}"
+        case _:
+            assert_never(candidate.reduction)
+    return f"{before} → {describe(candidate.architecture)}".rstrip()
+
+
+def describe_compression(compression: Compression) -> str:
+    """Return a compression as short text: `int8 aware · keep .5 · sparsity .6 · 16 clusters`."""
+    precision = compression.precision + (" aware" if compression.quantization == "aware" else "")
+    parts = [
+        precision + (f" in {compression.int4_share:.0%}" if compression.int4_share < 1 else ""),
+        f"keep {compression.keep:g}" if compression.keep < 1 else "",
+        f"sparsity {compression.sparsity:g}" if compression.sparsity else "",
+        f"{compression.clusters} clusters" if compression.clusters else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
 def flat_parameters(candidate: Candidate) -> dict[str, Cell]:
     """Return a candidate as flat names and plain values: `training.learning_rate`, `compression.precision`.
 
-    The architecture is one text (see `describe`).
+    The architecture is one text (see `describe_network`).
     """
-    flat: dict[str, Cell] = {"architecture": describe(candidate.architecture)}
+    flat: dict[str, Cell] = {"architecture": describe_network(candidate)}
     for part, values in candidate.model_dump(mode="json", exclude={"architecture"}).items():
         flat.update(_flatten(part, values))
     return flat
@@ -93,6 +124,7 @@ def row(record: TrialRecord) -> dict[str, Cell]:
         "device": source.device if source else None,
         "machine": source.machine if source else None,
         "precision": candidate.compression.precision if candidate else None,
+        "compression": describe_compression(candidate.compression) if candidate else None,
         "parameters": record.evidence.parameters,
         "artifact": record.evidence.artifact,
         "reason": record.reason,
@@ -161,9 +193,9 @@ def front_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
     shown = tuple(records)
     words = provenances(shown)
     table = Table(title=Text(f"Pareto front of {study.name} on {study.profile.name}"), title_justify="left")
-    for heading in ("trial", study.plan.metric, f"latency ({words})", "size"):
+    for heading in ("trial", study.plan.metric, f"latency ({words})", "size", "deflated"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
-    for heading in ("precision", "architecture"):
+    for heading in ("compression", "architecture"):
         table.add_column(heading, overflow="fold")
     for record in shown:
         cells = row(record)
@@ -173,7 +205,8 @@ def front_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
             _fraction(cells["accuracy"]),
             human_latency(record) + word,
             _size_text(cells["model_bytes"]),
-            str(cells["precision"] or "–"),
+            _size_text(cells["compressed_bytes"]),
+            str(cells["compression"] or "–"),
             str(cells.get("architecture", "–")),
         )
     return table

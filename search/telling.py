@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from objectives.goals import limited_metric
 from objectives.outcome import OUTCOME, Failed, Infeasible, Measured, Outcome
 from search.interrupts import uninterrupted
-from search.plan import OBJECTIVES, StudyPlan
+from search.plan import METRICS, StudyPlan
 from search.storage import (
     CANDIDATE,
     DECLINED,
@@ -57,7 +57,7 @@ def decline(study: optuna.Study, trial: optuna.Trial, reason: str, *, steer_away
     states = quiet_optuna().trial.TrialState
     trial.set_user_attr(DECLINED, reason)
     if steer_away:
-        for metric in OBJECTIVES:  # a sampler that knows constraints wants them of every trial
+        for metric in METRICS:  # a sampler that knows constraints wants them of every trial
             trial.set_constraint(metric, 0.0)
     study.tell(trial, state=states.PRUNED if steer_away else states.FAIL)
 
@@ -67,7 +67,7 @@ def constraints(outcome: Outcome, plan: StudyPlan) -> dict[str, float]:
     values = dict(outcome.evidence.values)
     if isinstance(outcome, Infeasible):
         values.update({broken.metric: broken.value for broken in outcome.violations})
-    found: dict[str, float] = dict.fromkeys(OBJECTIVES, 0.0)
+    found: dict[str, float] = dict.fromkeys(METRICS, 0.0)
     for goal in plan.goals:
         if (value := values.get(limited_metric(goal))) is not None:
             found[goal.metric] = goal.violation(value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.front import figures
 from search.scene import GRID, INK, MUTED, Axis, Group, Scene, span
-from search.tables import describe, human_bytes, human_latency
+from search.tables import describe_compression, describe_network, human_bytes, human_latency
 from search.trial import TrialRecord
 
 if TYPE_CHECKING:
@@ -190,9 +190,11 @@ def _details(record: TrialRecord, scene: Scene) -> str:
     if "latency_ms" in values:
         lines.append(f"latency {human_latency(record)}{f' {latency.source.provenance}' if latency else ''}")
     if "model_bytes" in values:
-        lines.append(f"size {human_bytes(values['model_bytes'])}")
+        deflated = values.get("compressed_bytes")
+        also = f", {human_bytes(deflated)} deflated" if deflated is not None else ""
+        lines.append(f"size {human_bytes(values['model_bytes'])}{also}")
     if candidate:
-        lines += [f"precision {candidate.compression.precision}", describe(candidate.architecture)]
+        lines += [describe_compression(candidate.compression), describe_network(candidate)]
     if record.reason:
         lines.append(escape(record.reason))
     return "<br>".join(lines)

@@ -1,4 +1,4 @@
-"""What a trial tries: architecture, training and compression, and the digests of its stages."""
+"""What a trial tries: input reduction, architecture, training and compression, and its stages."""
 
 from typing import Annotated, Literal, Self
 
@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from spaces.layers import Block, Dense, Flatten, GlobalPool, Layer
 from spaces.value import Value, digest
 
-Precision = Literal["float32", "float16", "dynamic-int8", "int8"]
+Precision = Literal["float32", "float16", "dynamic-int8", "int8", "int16x8", "int4"]
+Quantization = Literal["post-training", "aware"]
 Optimizer = Literal["adam", "sgd", "rmsprop"]
 Kind = Literal["table", "image", "series"]
 AXES: dict[Kind, str] = {
@@ -15,13 +16,17 @@ AXES: dict[Kind, str] = {
     "image": "(height, width, channels)",
     "series": "(time, 1, channels)",
 }
-PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic-int8", "int8")
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic-int8", "int8", "int16x8", "int4")
+TRAINABLE_PRECISIONS: tuple[Precision, ...] = ("int8", "int4")
+"""Those that a network can be made aware of while it is trained."""
 
 
 class Problem(Value):
     """What a space has to fit: the data's kind and shape (no batch axis), and what the device runs.
 
-    `input_shape` is (columns,), (height, width, channels) or (time, 1, channels).
+    `input_shape` is (columns,), (height, width, channels) or (time, 1, channels). `precisions` are all
+    that the device runs, and `slow_precisions` those of them that it runs many times slower than the rest:
+    they are suggested only to who asks for them. `counts` says whether stored or compressed bytes matter.
     """
 
     kind: Kind
@@ -29,6 +34,8 @@ class Problem(Value):
     classes: Annotated[int, Field(ge=2)]
     epochs: Annotated[int, Field(ge=1)] = 20
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = PRECISIONS
+    slow_precisions: tuple[Precision, ...] = ()
+    counts: Literal["stored", "compressed"] = "stored"
 
     @model_validator(mode="after")
     def _axes_of_the_kind(self) -> Self:
@@ -36,6 +43,30 @@ class Problem(Value):
         if len(self.input_shape) != axes or (self.kind == "series" and self.input_shape[1] != 1):
             raise ValueError(f"a {self.kind} has the shape {AXES[self.kind]}, got {self.input_shape}")
         return self
+
+
+class Rfe(Value):
+    """Recursive feature elimination (Guyon et al. 2002): the best columns, or channels of a series."""
+
+    type: Literal["rfe"] = "rfe"
+    columns: Annotated[int, Field(ge=1)]
+
+
+class Pca(Value):
+    """The columns of a table projected on their first principal components, each scaled to variance 1."""
+
+    type: Literal["pca"] = "pca"
+    components: Annotated[int, Field(ge=1)]
+
+
+class Resize(Value):
+    """An image at a smaller resolution: `scale` is the fraction of each side that is left."""
+
+    type: Literal["resize"] = "resize"
+    scale: Annotated[float, Field(gt=0, lt=1)]
+
+
+Reduction = Annotated[Rfe | Pca | Resize, Field(discriminator="type")]
 
 
 class Training(Value):
@@ -51,16 +82,67 @@ class Training(Value):
 
 
 class Compression(Value):
-    """What is done to the trained network. `sparsity` is the fraction of zeros in pruned kernels."""
+    """What is done to the trained network, in this order.
 
+    `keep` is the fraction of filters and units that slimming leaves, `sparsity` the fraction of zeros in
+    pruned kernels, `clusters` how many different values a kernel has (0: any). `quantization` says whether
+    the network is fine-tuned with the rounding of its precision (aware) or only converted; of int4,
+    `int4_share` is the fraction of layers with 4-bit weights, the least sensitive ones (8 in the rest).
+    """
+
+    keep: Annotated[float, Field(gt=0, le=1)] = 1.0
     sparsity: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clusters: Annotated[int, Field(ge=0, le=256)] = 0
     precision: Precision = "float32"
+    quantization: Quantization = "post-training"
+    int4_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.clusters == 1:
+            raise ValueError("a kernel has 2 clusters or more (0: it is not clustered), got 1")
+        if self.quantization == "aware" and self.precision not in TRAINABLE_PRECISIONS:
+            raise ValueError(
+                "quantization-aware training is for the precisions "
+                f"{', '.join(TRAINABLE_PRECISIONS)}, got '{self.precision}'; use post-training with it"
+            )
+        if self.int4_share < 1 and self.precision != "int4":
+            raise ValueError(f"int4_share belongs to the precision int4, got '{self.precision}'")
+        return self
+
+    def up_to(self, lever: "Lever") -> "Compression":
+        """Return what is done up to and with a lever that changes weights; nothing of what follows."""
+        names = COMPRESSION_FIELDS[: COMPRESSION_FIELDS.index(LAST_FIELD[lever]) + 1]
+        return Compression.model_validate({name: getattr(self, name) for name in names})
+
+    @property
+    def levers(self) -> "tuple[Lever, ...]":
+        """The levers that change weights, in order."""
+        used = {
+            "slim": self.keep < 1,
+            "prune": self.sparsity > 0,
+            "cluster": self.clusters > 0,
+            "aware": self.quantization == "aware",
+        }
+        return tuple(lever for lever in LAST_FIELD if used[lever])
+
+
+Lever = Literal["slim", "prune", "cluster", "aware"]
+COMPRESSION_FIELDS = tuple(Compression.model_fields)
+LAST_FIELD: dict[Lever, str] = {
+    "slim": "keep",
+    "prune": "sparsity",
+    "cluster": "clusters",
+    "aware": "int4_share",
+}
+"""The levers that change weights, in order, and the last field of `Compression` that each depends on."""
 
 
 class Candidate(Value):
     """One point of a space: pure data, canonical, named by its digest."""
 
     architecture: tuple[Layer, ...]
+    reduction: Reduction | None = None
     training: Training = Training()
     compression: Compression = Compression()
 
@@ -86,11 +168,15 @@ class Candidate(Value):
         return digest(self)
 
     @property
-    def base_digest(self) -> str:
-        """Names what the first stage depends on: architecture and training."""
-        return digest(self.model_copy(update={"compression": Compression()}))
+    def base(self) -> "Candidate":
+        """The candidate as it is trained first: without any compression."""
+        return self.model_copy(update={"compression": Compression()})
 
     @property
-    def adapted_digest(self) -> str:
-        """Names the second stage: the base and what fine-tuning does to it."""
-        return digest(self.base_digest, str(self.compression.sparsity))
+    def stages(self) -> "tuple[Candidate, ...]":
+        """The candidates whose weights lead to this one's, each named by its digest: the base first.
+
+        Each has one lever more than the one before it; the last is the adapted network.
+        """
+        steps = [self.compression.up_to(lever) for lever in self.compression.levers]
+        return (self.base, *(self.model_copy(update={"compression": step}) for step in steps))

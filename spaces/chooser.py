@@ -177,11 +177,12 @@ class Pick:
         self._ranges = ranges
 
     def _value(self, family: str, index: int | None) -> Scalar:
-        within = self._range(family, index)
+        within = self.range(family, index)
         only = single(within)
         return self._chooser(_name(family, index), within) if only is None else only
 
-    def _range(self, family: str, index: int | None) -> Integers | Reals | Choices:
+    def range(self, family: str, index: int | None = None) -> Integers | Reals | Choices:
+        """Return the range that a value would be asked within."""
         return range_named(self._ranges, _name(family, index))
 
     def integer(self, family: str, index: int | None = None) -> int:
@@ -190,7 +191,7 @@ class Pick:
 
     def real(self, family: str, index: int | None = None) -> float:
         """Ask for a number; of a range it is a tidy one (see `Reals.tidy`), so that equal means equal."""
-        within, value = self._range(family, index), float(self._value(family, index))
+        within, value = self.range(family, index), float(self._value(family, index))
         return within.tidy(value) if isinstance(within, Reals) else value
 
     def option(self, family: str, index: int | None = None) -> str:

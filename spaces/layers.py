@@ -33,12 +33,16 @@ class DepthwiseSeparable(Value):
 
 
 class Residual(Value):
-    """Two convolutions with BatchNorm beside a shortcut (1x1 where the shape changes), ReLU."""
+    """Two convolutions with BatchNorm beside a shortcut (1x1 where the shape changes), ReLU.
+
+    `projected` puts a 1x1 convolution on the shortcut where the shape does not ask for one.
+    """
 
     type: Literal["residual"] = "residual"
     filters: Count
     kernel: Size
     stride: Size = (1, 1)
+    projected: bool = False
 
 
 class GlobalPool(Value):

@@ -1,12 +1,30 @@
 """The ranges that every space shares: how to train and how to compress, and how they are picked."""
 
-from spaces.candidate import Candidate, Compression, Problem, Training
-from spaces.chooser import Choices, Integers, Pick, Reals
+from typing import Any
+
+from spaces.candidate import (
+    TRAINABLE_PRECISIONS,
+    Candidate,
+    Compression,
+    Pca,
+    Problem,
+    Reduction,
+    Resize,
+    Rfe,
+    Training,
+)
+from spaces.chooser import Choices, Integers, Pick, Ranges, Reals, single
 from spaces.layers import Dense, Layer
+
+SMALLEST_SIDE = 8
+"""An image is not offered at less than this many pixels a side."""
+FEWEST_COLUMNS = 4
+"""Input of fewer columns or channels is not offered in part."""
+SWITCH = ("no", "yes")
 
 
 def recipe_ranges(problem: Problem) -> dict[str, Integers | Reals | Choices]:
-    """Return the training and compression ranges for a problem, by name."""
+    """Return the training, reduction and compression ranges for a problem, by name."""
     return {
         "optimizer": Choices(options=("adam", "sgd", "rmsprop")),
         "learning_rate": Reals(low=1e-3, high=3e-2, log=True),
@@ -17,13 +35,61 @@ def recipe_ranges(problem: Problem) -> dict[str, Integers | Reals | Choices]:
         "dropout": Reals(low=0.0, high=0.4, step=0.1),
         "l1": Reals(low=1e-7, high=1e-3, log=True),
         "l2": Reals(low=1e-7, high=1e-3, log=True),
+        **reduction_ranges(problem),
+        "slim": Choices(options=SWITCH),
+        "keep": Reals(low=0.25, high=1.0, step=0.25),
         "sparsity": Reals(low=0.0, high=0.8, step=0.1),
-        "precision": Choices(options=problem.precisions),
+        "cluster": Choices(options=SWITCH),
+        "clusters": Choices(options=(0, 4, 8, 16, 32, 64)),
+        **precision_ranges(problem),
     }
 
 
+def precision_ranges(problem: Problem) -> dict[str, Integers | Reals | Choices]:
+    """Return what is searched of bit-widths, by what the device runs."""
+    ranges: dict[str, Integers | Reals | Choices] = {"precision": Choices(options=problem.precisions)}
+    if set(TRAINABLE_PRECISIONS) & set(problem.precisions):
+        ranges["quantization"] = Choices(options=("post-training", "aware"))
+    if "int4" in problem.precisions:
+        ranges["int4_share"] = Reals(low=0.25, high=1.0, step=0.25)
+    return ranges
+
+
+def reduction_ranges(problem: Problem) -> dict[str, Integers | Reals | Choices]:
+    """Return how the input may be reduced, by its kind; small input is left whole."""
+    width = problem.input_shape[-1]
+    columns = Integers(low=1, high=width)
+    if problem.kind == "image":
+        if min(problem.input_shape[:2]) >= 2 * SMALLEST_SIDE:
+            scale = Reals(low=0.5, high=0.75, step=0.25)
+            return {"reduction": Choices(options=("none", "resize")), "scale": scale}
+    elif width >= FEWEST_COLUMNS and problem.kind == "series":
+        return {"reduction": Choices(options=("none", "rfe")), "columns": columns}
+    elif width >= FEWEST_COLUMNS:
+        methods = Choices(options=("none", "rfe", "pca"))
+        return {"reduction": methods, "columns": columns, "components": columns}
+    return {"reduction": Choices(options=("none",))}
+
+
+def suggested(ranges: Ranges, problem: Problem) -> dict[str, Choices]:
+    """Return what is left of some ranges unless somebody asks for more: the levers that pay here.
+
+    Clustering buys compressed bytes alone, so where stored bytes count it is left out. Precisions that
+    the device runs slowly are left out too.
+    """
+    quick = tuple(p for p in problem.precisions if p not in problem.slow_precisions) or problem.precisions
+    usual = {"precision": Choices(options=quick)}
+    if problem.counts == "stored":
+        usual["clusters"] = Choices(options=(0,))
+    return {name: narrower for name, narrower in usual.items() if _offers(ranges.get(name), narrower)}
+
+
+def _offers(whole: Integers | Reals | Choices | None, narrower: Choices) -> bool:
+    return whole is not None and all(whole.holds(option) for option in narrower.options)
+
+
 def pick_candidate(pick: Pick, architecture: tuple[Layer, ...]) -> Candidate:
-    """Join an architecture with a training and a compression that are picked here."""
+    """Join an architecture with a training, a reduction and a compression that are picked here."""
     optimizer = pick.option("optimizer")
     training = {
         "optimizer": optimizer,
@@ -34,12 +100,51 @@ def pick_candidate(pick: Pick, architecture: tuple[Layer, ...]) -> Candidate:
         "l1": pick.real("l1"),
         "l2": pick.real("l2"),
     }
-    compression = {"sparsity": pick.real("sparsity"), "precision": pick.option("precision")}
     return Candidate(
         architecture=architecture,
+        reduction=pick_reduction(pick),
         training=Training.model_validate(training),
-        compression=Compression.model_validate(compression),
+        compression=pick_compression(pick),
     )
+
+
+def pick_reduction(pick: Pick) -> Reduction | None:
+    """Pick how the input is reduced, if at all."""
+    match pick.option("reduction"):
+        case "rfe":
+            return Rfe(columns=pick.integer("columns"))
+        case "pca":
+            return Pca(components=pick.integer("components"))
+        case "resize":
+            return Resize(scale=pick.real("scale"))
+        case _:
+            return None
+
+
+def pick_compression(pick: Pick) -> Compression:
+    """Pick what is done to the trained network; what has no effect on it is not asked."""
+    precision = pick.option("precision")
+    picked: dict[str, Any] = {"sparsity": pick.real("sparsity"), "precision": precision}
+    if _wanted(pick, "slim", "keep", 1.0):
+        picked["keep"] = pick.real("keep")
+    if _wanted(pick, "cluster", "clusters", 0):
+        picked["clusters"] = pick.integer("clusters")
+    if precision in TRAINABLE_PRECISIONS:
+        picked["quantization"] = pick.option("quantization")
+    if precision == "int4":
+        picked["int4_share"] = pick.real("int4_share")
+    return Compression.model_validate(picked)
+
+
+def _wanted(pick: Pick, switch: str, name: str, off: float) -> bool:
+    """Tell whether to use a lever: asked first, so that half of all candidates do without it.
+
+    A range that leaves out the value for `off` has answered already.
+    """
+    within = pick.range(name)
+    if not within.holds(off):
+        return True
+    return single(within) is None and pick.option(switch) == "yes"
 
 
 def pick_dense(pick: Pick, layers: int) -> tuple[Layer, ...]:

@@ -1,29 +1,42 @@
-"""How many weights each kernel of an architecture has, without building it."""
+"""How many weights each kernel of a candidate's file has, without building it."""
 
 from math import prod
 from typing import NamedTuple, assert_never
 
-from spaces.candidate import Candidate, Problem
+from spaces.candidate import Candidate, Pca, Problem
 from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual
+from spaces.reduced import plain, reduced_shape, slimmed
 
 Shape = tuple[int, ...]
 
 
 class KernelSize(NamedTuple):
-    """The number of weights of one kernel, and whether it is a depthwise one (never pruned)."""
+    """The number of weights of one kernel, and whether it is a depthwise one.
+
+    No lever but plain 8 bits touches depthwise kernels, for they have next to nothing to spare.
+    """
 
     weights: int
     depthwise: bool = False
 
 
 def kernel_sizes(candidate: Candidate, problem: Problem) -> tuple[KernelSize, ...]:
-    """List the kernels in the order in which the network is built, the classifier last."""
-    shape: Shape = problem.input_shape
+    """List the trained kernels in the order in which the network is built, the classifier last."""
+    shape: Shape = reduced_shape(problem.input_shape, candidate.reduction)
     found: list[KernelSize] = []
-    for layer in candidate.architecture:
+    for layer in slimmed(candidate, shape[-1]).architecture:
         kernels, shape = _read(layer, shape)
         found += kernels
     return (*found, KernelSize(prod(shape) * problem.classes))
+
+
+def projection_size(candidate: Candidate, problem: Problem) -> int:
+    """Return how many weights a projection of the input has; 0 without one."""
+    match candidate.reduction:
+        case Pca(components=components):
+            return components * problem.input_shape[-1]
+        case _:
+            return 0
 
 
 def _read(layer: Layer, shape: Shape) -> tuple[list[KernelSize], Shape]:
@@ -47,7 +60,7 @@ def _read(layer: Layer, shape: Shape) -> tuple[list[KernelSize], Shape]:
 
 def _residual(layer: Residual, shape: Shape) -> list[KernelSize]:
     first, second = prod(layer.kernel) * shape[-1] * layer.filters, prod(layer.kernel) * layer.filters**2
-    shortcut = shape[-1] != layer.filters or layer.stride != (1, 1)
+    shortcut = shape[-1] != layer.filters or not plain(layer)
     return [KernelSize(first), KernelSize(second)] + [KernelSize(shape[-1] * layer.filters)] * shortcut
 
 

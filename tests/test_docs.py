@@ -33,7 +33,18 @@ from search.cli import edgesearch
 from search.plan import make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
-ORDER = ("README", "studies", "data", "spaces", "export", "hypervolume", "python", "security", "architecture")
+ORDER = (
+    "README",
+    "studies",
+    "data",
+    "spaces",
+    "compression",
+    "export",
+    "hypervolume",
+    "python",
+    "security",
+    "architecture",
+)
 FENCE = re.compile(
     r"(?:^<!-- (?P<note>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,17 +43,15 @@ def export(
     trial: int | None,
     prefer: Preference | None,
     everything: bool,
-    max_latency_ms: str | None,
-    max_model_bytes: str | None,
-    min_accuracy: float | None,
     storage: str | None,
+    **flags: Any,
 ) -> None:
     """Export a model with its card, an example that runs it, and the plan that repeats the study."""
     from search.export import export as write
     from search.shipping import shipment
     from search.storage import read_study
 
-    limits = limits_of(max_latency_ms, max_model_bytes, min_accuracy)
+    limits = limits_of(flags)
     if sum((trial is not None, everything, prefer is not None or bool(limits))) > 1:
         raise click.UsageError(
             "--trial, --all and a preference (--prefer, limits) exclude each other; give one"

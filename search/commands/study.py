@@ -73,7 +73,7 @@ PLAN_OPTIONS = (
         "objectives",
         multiple=True,
         metavar="NAME",
-        help="accuracy, latency_ms, model_bytes; repeatable.",
+        help="accuracy, latency_ms, model_bytes, compressed_bytes; repeatable.",
     ),
     click.option("--limit-on", metavar="STATISTIC", help="The latency limit bounds min, median or p90."),
     click.option(
@@ -159,7 +159,7 @@ def plan_of(path: str | None, flags: dict[str, Any], where: Places) -> StudyPlan
     from search.errors import StudyError
     from search.plan import make_plan, merged, read_plan_file
 
-    limits = limits_of(*(flags.pop(name) for name in ("max_latency_ms", "max_model_bytes", "min_accuracy")))
+    limits = limits_of(flags)
     ranges = dict(_range(text) for text in flags.pop("ranges"))
     given = {n.replace("__", "."): _value(n, v) for n, v in flags.items() if v is not None and v != ()}
     given |= {f"limits.{name}": value for name, value in limits.items()}

@@ -166,20 +166,27 @@ def read_npy(path: Path) -> Array:
 
 
 def read_csv(path: Path, about: dict[str, Any]) -> Array:
-    """Read a table by the names of its columns; further columns are left out."""
+    """Read a table by the names of its columns; further columns are left out.
+
+    Columns that the model does not look at may be missing or empty.
+    """
     columns = about["columns"]
+    unused = set((about.get("reduction") or {}).get("not_needed", ()))
     if not columns:
         raise InputError("a .csv needs a model of a table with named columns; give a .npy of the right shape")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
             names = table.fieldnames or []
-            missing = [c["name"] for c in columns if c["name"] not in names]
+            missing = [c["name"] for c in columns if c["name"] not in names and c["name"] not in unused]
             if missing:
                 raise InputError(
                     f"'{path.name}' lacks the column '{missing[0]}' (it has: {', '.join(names)})"
                 )
-            rows = [[_cell(row[c["name"]], c, table.line_num) for c in columns] for row in table]
+            rows = [
+                [0.0 if c["name"] in unused else _cell(row[c["name"]], c, table.line_num) for c in columns]
+                for row in table
+            ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"'{path.name}' is no table in UTF-8: {error}") from None
     if not rows:

@@ -115,7 +115,7 @@ def test_other_unknown_devices_and_paths(name: str, tmp_path: Path) -> None:
         ),
         ({"qqqqqqq": 1}, "unknown key 'qqqqqqq'$"),
         ({"processor": {"isa": "a"}}, "key 'processor.core' is missing"),
-        ({"precisions": ["int4"]}, r"'precisions\.0'.*got 'int4'"),
+        ({"precisions": ["int3"]}, r"'precisions\.0'.*got 'int3'"),
         ({"precisions": []}, "'precisions'"),
         ({"power": {"idle_w": -1}}, r"'power\.idle_w'.*greater than 0, got -1"),
         ({"memory": {"ram_bytes": float("nan")}}, r"'memory\.ram_bytes'"),

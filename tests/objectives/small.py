@@ -7,6 +7,7 @@ import numpy as np
 
 from objectives.build import build
 from objectives.convert import convert
+from objectives.inlet import Inlet, InletFitter
 from objectives.metrics import load_metric
 from objectives.normalise import Normaliser
 from objectives.train import Samples, Task
@@ -81,11 +82,24 @@ def shaken(network, seed: int = 3):
     return network
 
 
+def inlet_of(candidate: Candidate, problem: Problem) -> Inlet:
+    """Return what stands before a candidate's network, fitted on those samples."""
+    x = samples(problem)
+    y = np.arange(len(x), dtype=np.int32) % problem.classes
+    return InletFitter(normaliser(problem), x, y, 0).fit(candidate.reduction)
+
+
 def a_file(candidate: Candidate, problem: Problem, input_type: str = "float32", network=None) -> bytes:
     """Return the converted file of a candidate: of a network given, else of a shaken one."""
     network = network or shaken(build(candidate, problem, 0))
-    precision = candidate.compression.precision
-    return convert(network, normaliser(problem), precision, input_type, samples(problem))
+    inlet = inlet_of(candidate, problem)
+    return convert(network, inlet, candidate.compression, input_type, samples(problem))
+
+
+def compressed(candidate: Candidate, **changes: object) -> Candidate:
+    """Return the candidate with a changed compression."""
+    compression = Compression.model_validate({**candidate.compression.model_dump(), **changes})
+    return candidate.model_copy(update={"compression": compression})
 
 
 @cache
@@ -98,4 +112,4 @@ def digits(train: int = 1000, valid: int = 400):
     x, y = (bundle.images * 15).astype(np.uint8)[order][..., None], bundle.target[order].astype(np.int32)
     first = Samples(x[:train], y[:train])
     scale = Normaliser.fit(first.x, "image")
-    return Task(first, Samples(x[train:], y[train:]), scale, load_metric("accuracy"), None, 0)
+    return Task(first, Samples(x[train:], y[train:]), Inlet(scale), load_metric("accuracy"), None, 0)

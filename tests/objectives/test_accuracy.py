@@ -8,6 +8,7 @@ from objectives.accuracy import Scorer
 from objectives.build import build
 from objectives.convert import convert
 from objectives.train import Trainer, train
+from spaces.candidate import Compression
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -33,8 +34,8 @@ def trained():
 def test_a_file_scores_what_the_network_does(trained, precision, input_type):
     network, expected = trained
     task = digits()
-    data = convert(network, task.normaliser, precision, input_type, task.train.x[:200])
-    value = task.metric(task.valid.y, Scorer(data, task.normaliser).scores(task.valid.x))
+    data = convert(network, task.inlet, Compression(precision=precision), input_type, task.train.x[:200])
+    value = task.metric(task.valid.y, Scorer(data, task.inlet.normaliser).scores(task.valid.x))
     assert value == pytest.approx(expected, abs=0.0 if precision == "float32" else 0.015)
 
 

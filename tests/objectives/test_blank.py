@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small import PROBLEMS, a_file, mixed, normaliser, samples, some_candidates
+from small import PROBLEMS, a_file, inlet_of, mixed, samples, some_candidates
 
 from objectives.blank import randomise
 from objectives.build import build
@@ -15,16 +15,16 @@ from spaces.candidate import PRECISIONS, Compression
 pytestmark = pytest.mark.usefixtures("warm")
 
 
-def task(problem):
+def task(candidate, problem):
     """Return a task on noise: what is learnt does not matter, that every weight moves does."""
     x, y = samples(problem), np.arange(120) % problem.classes
     whole = Samples(x, y)
-    return Task(whole, whole, normaliser(problem), load_metric("accuracy"), None, 0)
+    return Task(whole, whole, inlet_of(candidate, problem), load_metric("accuracy"), None, 0)
 
 
 def trained(candidate, problem):
     """Return the network after a short training, pruned if the candidate asks for that."""
-    trainer = Trainer(build(candidate, problem, 0), candidate.training, task(problem))
+    trainer = Trainer(build(candidate, problem, 0), candidate.training, task(candidate, problem))
     train(trainer)
     if candidate.compression.sparsity:
         prune(trainer, candidate.compression.sparsity)
@@ -78,7 +78,7 @@ def test_a_blank_is_another_file_than_an_untouched_network():
 @pytest.mark.parametrize("space", sorted(PROBLEMS))
 def test_no_file_is_smaller_than_the_bound(space):
     problem = PROBLEMS[space]
-    for candidate, precision in zip(some_candidates(space, 4, seed=20), PRECISIONS, strict=True):
+    for candidate, precision in zip(some_candidates(space, 6, seed=20), PRECISIONS, strict=True):
         compression = Compression(precision=precision)
         form = candidate.model_copy(update={"compression": compression})
         assert least_bytes(form, problem) <= len(a_file(form, problem))

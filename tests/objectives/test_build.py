@@ -8,6 +8,7 @@ from objectives.build import BATCH_NORM_MOMENTUM, build, kernels, prunable
 from objectives.errors import ObjectiveError
 from spaces.candidate import Candidate
 from spaces.layers import Conv, DepthwiseSeparable, Flatten, GlobalPool, Residual
+from spaces.reduced import reduced
 from spaces.weights import KernelSize, kernel_sizes
 
 pytestmark = pytest.mark.usefixtures("warm")
@@ -24,7 +25,7 @@ def test_the_weight_count_equals_the_networks_kernels(space):
     for candidate in some_candidates(space, 8):
         network = build(candidate, problem, seed=0)
         assert sorted(sizes(network)) == sorted(kernel_sizes(candidate, problem))
-        assert network.input_shape == (None, *problem.input_shape)
+        assert network.input_shape == (None, *reduced(problem, candidate).input_shape)
         assert network.output_shape == (None, problem.classes)
 
 

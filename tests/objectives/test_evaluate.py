@@ -77,6 +77,7 @@ def test_a_candidate_is_trained_converted_scored_and_measured(evaluator, make_se
         "accuracy",
         "float_accuracy",
         "sparsity_reached",
+        "sparsity_overall",
         "latency_ms",
         "latency_median_ms",
         "latency_p90_ms",
@@ -90,7 +91,8 @@ def test_a_candidate_is_trained_converted_scored_and_measured(evaluator, make_se
     assert evidence.values["latency_ms"] == evidence.latency.latency_ms > 0
     assert evidence.parameters == 64 * 16 + 16 + 16 * 10 + 10
     assert [point.epoch for point in evidence.curve] == list(range(1, 3 + 2 + 1))
-    assert set(evidence.seconds) == {"screen", "train", "prune", "convert", "score", "measure"}
+    stages = {"screen", "reduce", "train", "prune", "convert", "verify", "score", "measure"}
+    assert set(evidence.seconds) == stages
     assert OUTCOME.validate_json(outcome.model_dump_json()) == outcome
 
 

@@ -64,8 +64,12 @@ def test_depthwise_kernels_stay_dense(pruned):
 def test_the_sparsity_is_in_the_file(pruned, precision, input_type):
     trainer = pruned[0]
     task = trainer.task
-    data = convert(trainer.network, task.normaliser, precision, input_type, task.train.x[:100])
-    assert verify(data, Compression(precision=precision, sparsity=0.6)) == pytest.approx(0.6, abs=0.06)
+    compression = Compression(precision=precision, sparsity=0.6)
+    data = convert(trainer.network, task.inlet, compression, input_type, task.train.x[:100])
+    held = verify(data, mixed(precision, 0.6))
+    # Rounding to 4 bits takes small weights to zero too.
+    assert held.sparsity == pytest.approx(0.6, abs=0.06) or (precision == "int4" and held.sparsity > 0.6)
+    assert held.sparsity_overall < held.sparsity
     (depthwise,) = [kernel for kernel in stored_kernels(data) if not kernel.prunable]
     assert np.mean(depthwise.values == 0) < 0.2
 
@@ -73,14 +77,16 @@ def test_the_sparsity_is_in_the_file(pruned, precision, input_type):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_what_was_pruned_still_knows_digits(pruned, precision):
     task = pruned[0].task
-    data = convert(pruned[0].network, task.normaliser, precision, "float32", task.train.x[:200])
-    assert task.metric(task.valid.y, Scorer(data, task.normaliser).scores(task.valid.x)) > 0.8
+    data = convert(
+        pruned[0].network, task.inlet, Compression(precision=precision), "float32", task.train.x[:200]
+    )
+    assert task.metric(task.valid.y, Scorer(data, task.inlet.normaliser).scores(task.valid.x)) > 0.8
 
 
 def test_the_curve_ends_with_what_the_network_is(pruned):
     trainer, base, curve = pruned
     task = trainer.task
-    scores = trainer.network(task.normaliser.apply(task.valid.x), training=False).numpy()
+    scores = trainer.network(task.inlet.normaliser.apply(task.valid.x), training=False).numpy()
     assert task.metric(task.valid.y, scores) == pytest.approx(curve[-1].valid)
     assert len(curve) == max(2, np.ceil(0.3 * 6))
     assert len(base) <= 6

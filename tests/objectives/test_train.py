@@ -8,6 +8,7 @@ from small import DIGITS, dense, digits, mixed
 
 from objectives import train as training_module
 from objectives.build import build
+from objectives.inlet import Inlet
 from objectives.metrics import Metric, load_metric
 from objectives.normalise import Normaliser
 from objectives.train import (
@@ -34,7 +35,7 @@ def scored(trainer, samples=None):
     """Return the network's value on samples, of its own scores."""
     samples = samples or trainer.task.valid
     return trainer.task.metric(
-        samples.y, predict(scoring_graph(trainer.network, trainer.task.normaliser), samples.x)
+        samples.y, predict(scoring_graph(trainer.network, trainer.task.inlet), samples.x)
     )
 
 
@@ -96,7 +97,7 @@ def test_scores_that_overflow_diverge_even_if_the_loss_was_finite():
         task,
         train=Samples(task.train.x.astype(np.float32), task.train.y),
         valid=Samples(np.full_like(task.valid.x, 3e38, np.float32), task.valid.y),
-        normaliser=Normaliser(offset=(0.0,), scale=(1.0,)),
+        inlet=Inlet(Normaliser(offset=(0.0,), scale=(1.0,))),
     )
     with pytest.raises(Diverged, match="no longer finite"):
         trainer_of(dense(8), far).run(Phase(epochs=1, learning_rate=1e-3, patience=1))
@@ -155,7 +156,7 @@ def test_class_weights_raise_the_rare_class():
     x = (generator.normal(0, 1, (1200, 2)) + 1.2 * y[:, None]).astype(np.float32)
     problem = Problem(kind="table", input_shape=(2,), classes=2)
     whole = Samples(x, y)
-    task = replace(digits(), train=whole, valid=whole, normaliser=Normaliser.fit(x, "table"))
+    task = replace(digits(), train=whole, valid=whole, inlet=Inlet(Normaliser.fit(x, "table")))
     recalls = []
     for weights in (None, balanced_weights(y, 2)):
         trainer = trainer_of(
@@ -199,7 +200,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nearly_nothing(steps, 
 
 def test_scores_of_many_samples_are_those_of_few(monkeypatch):
     task = digits()
-    graph = scoring_graph(build(dense(8), DIGITS, 0), task.normaliser)
+    graph = scoring_graph(build(dense(8), DIGITS, 0), task.inlet)
     whole = predict(graph, task.valid.x)
     monkeypatch.setattr(training_module, "SCORING_BATCH", 37)
     np.testing.assert_allclose(predict(graph, task.valid.x), whole, rtol=1e-5, atol=1e-6)

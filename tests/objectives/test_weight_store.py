@@ -18,7 +18,9 @@ CURVE = (Epoch(epoch=1, loss=1.25, valid=0.5), Epoch(epoch=2, loss=0.1, valid=0.
 
 def trained(size=1000, value=1.0, curve=CURVE):
     """Return weights of a kind that a network has: some arrays, a scalar among them."""
-    return Trained([np.full(size, value, np.float32), np.float32(3), np.zeros((2, 0, 1), np.float32)], curve)
+    return Trained(
+        [np.full(size, value, np.float32), np.float32(3), np.zeros((2, 0, 1), np.float32)], curve, 0.75
+    )
 
 
 def size_of(root):
@@ -49,7 +51,7 @@ def test_what_is_put_comes_back(tmp_path, curve):
 
 def test_more_than_ten_arrays_keep_their_order(tmp_path):
     store = WeightStore(tmp_path, 10**9)
-    store.put("many", Trained([np.array([i]) for i in range(25)], ()))
+    store.put("many", Trained([np.array([i]) for i in range(25)], (), 0.5))
     assert [int(array[0]) for array in store.get("many").weights] == list(range(25))
 
 
@@ -114,7 +116,7 @@ store = WeightStore(Path(sys.argv[1]), 10**9)
 print("ready", flush=True)
 number = 0
 while True:
-    store.put("abc", Trained([np.full(200_000, number, np.float32)] * 2, ()))
+    store.put("abc", Trained([np.full(200_000, number, np.float32)] * 2, (), 0.5))
     number += 1
 """
 

@@ -6,7 +6,7 @@ from search_doubles import SmallSpace, facts_of, units
 
 from search.asking import Asker, Declined, refuse_wider
 from search.errors import StudyError
-from search.plan import make_plan
+from search.plan import METRICS, make_plan
 from search.telling import decline
 from spaces.chooser import Choices, Integers, Reals
 from spaces.errors import SpaceError
@@ -81,7 +81,7 @@ def test_a_declined_ask_has_all_constraints(asker):
     decline(study, trial, "because", steer_away=True)
     (told,) = study.get_trials()
     assert told.state == optuna.trial.TrialState.PRUNED
-    assert told.constraints == {"accuracy": 0.0, "latency_ms": 0.0, "model_bytes": 0.0}
+    assert told.constraints == dict.fromkeys(METRICS, 0.0)
 
 
 def test_a_plan_wider_than_the_study_is_refused(asker):

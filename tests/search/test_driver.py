@@ -24,6 +24,7 @@ from search.driver import MOST_GIVEN_UP, PATIENCE, Driver
 from search.errors import NothingFits, StudyError
 from search.front import front
 from search.ledger import MemoryLedger
+from search.plan import METRICS
 from search.storage import Facts, create, open_storage, read_study, read_trials, write_facts
 from search.telling import MOST_RETRIES, requeue
 
@@ -101,7 +102,7 @@ def test_the_limits_are_in_the_study_as_constraints_always_all_and_in_order(benc
     study = bench(trials=40, limits={"model_bytes": 2000, "accuracy": 0.8})
     study.run()
     told = [t for t in study.study.get_trials() if t.state in {TrialState.COMPLETE, TrialState.PRUNED}]
-    assert {tuple(trial.constraints) for trial in told} == {("accuracy", "latency_ms", "model_bytes")}
+    assert {tuple(trial.constraints) for trial in told} == {METRICS}
     for trial in told:
         assert (trial.state == TrialState.COMPLETE) == (max(trial.constraints.values()) <= 0)
     assert study.states["infeasible"] > 0 and study.states["measured"] > 0
@@ -321,11 +322,7 @@ def test_a_result_that_was_stored_but_not_told_is_told_by_the_next(bench):
     trial.set_user_attr("outcome", outcome.model_dump_json())
     assert requeue(study.study, study.facts.plan, blame=True) == 0
     told = study.study.get_trials()[0]
-    assert told.state == TrialState.COMPLETE and set(told.constraints) == {
-        "accuracy",
-        "latency_ms",
-        "model_bytes",
-    }
+    assert told.state == TrialState.COMPLETE and set(told.constraints) == set(METRICS)
     assert not study.run().submitted
 
 

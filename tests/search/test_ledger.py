@@ -367,7 +367,7 @@ def test_the_digest(place, make_study, trials):
     expected |= {"trials_measured": 3, "trials_stopped": 1, "trials_failed": 1, "trials_infeasible": 0}
     assert parent.data.metrics | expected == parent.data.metrics
     assert "3 measured, 0 infeasible, 1 stopped, 1 failed" in parent.data.tags["mlflow.note.content"]
-    assert "| 0 | 0.9 | 0.01 | 2000 | float32 |" in parent.data.tags["mlflow.note.content"]
+    assert "| 0 | 0.9 | 0.01 | 2000 | 900 | float32 |" in parent.data.tags["mlflow.note.content"]
 
 
 def test_the_files_of_the_digest(place, make_study, trials, real_plots):

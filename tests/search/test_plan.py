@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from search.commands.study import plan_of
 from search.errors import StudyError
 from search.home import Home
+from search.options import LIMIT_OPTIONS
 from search.places import Places
 from search.plan import StudyPlan, make_plan, merged, read_plan_file
 from search.units import parse_bytes, parse_ms
 
-FLAGS = {"max_latency_ms": None, "max_model_bytes": None, "min_accuracy": None, "ranges": (), "name": None}
+FLAGS = {**dict.fromkeys(LIMIT_OPTIONS), "ranges": (), "name": None}
 
 
 def given_flags(tmp_path, path=None, **flags):

@@ -15,7 +15,7 @@ from PIL import Image
 from search.drawing import drawing
 from search.errors import StudyError
 from search.plot import plot_html, plot_png, write_plot
-from search.scene import AXES, round_numbers, scene_of
+from search.scene import LATENCY, round_numbers, scene_of
 from search.trial import StudyRecord, TrialRecord
 
 MakeTrial = Callable[..., TrialRecord]
@@ -50,8 +50,8 @@ def test_the_scene_sorts_every_trial_into_one_group(study: StudyRecord) -> None:
 
 def test_trials_without_accuracy_are_ticks(study: StudyRecord) -> None:
     breaks = scene_of(study).others[1]
-    assert _numbers(breaks.placed(AXES[0])) == [4]
-    assert _numbers(breaks.unplaced(AXES[0])) == [3]
+    assert _numbers(breaks.placed(LATENCY)) == [4]
+    assert _numbers(breaks.unplaced(LATENCY)) == [3]
 
 
 def test_the_same_candidate_again_is_not_called_a_breach(
@@ -67,7 +67,7 @@ def test_only_axes_with_data_are_shown(make_trial: MakeTrial, make_study: MakeSt
 
 
 def test_the_stairs_rise_without_a_step_back(study: StudyRecord) -> None:
-    assert [r.number for r in scene_of(study).stairs(AXES[0])] == [1, 0]
+    assert [r.number for r in scene_of(study).stairs(LATENCY)] == [1, 0]
 
 
 def test_a_metric_to_minimise_is_drawn_with_the_best_on_top(
@@ -78,7 +78,7 @@ def test_a_metric_to_minimise_is_drawn_with_the_best_on_top(
     bottom, top = scene.accuracy_range
     assert bottom > 0.4
     assert top < 0.2
-    assert [r.number for r in scene.stairs(AXES[0])] == [1, 0]
+    assert [r.number for r in scene.stairs(LATENCY)] == [1, 0]
 
 
 @given(st.floats(1e-5, 1e3), st.floats(1, 1e6), st.sampled_from([1e-3, 1024.0]))
@@ -90,7 +90,7 @@ def test_ticks_are_few_rising_and_within_the_range(low: float, ratio: float, uni
 
 
 def test_ticks_are_written_briefly() -> None:
-    assert AXES[0].ticks(0.001, 0.02) == pytest.approx(
+    assert LATENCY.ticks(0.001, 0.02) == pytest.approx(
         {0.001: "1 us", 0.002: "2 us", 0.005: "5 us", 0.01: "10 us", 0.02: "20 us"}
     )
 
@@ -166,7 +166,7 @@ def test_html_stands_alone_and_tells_each_trial(study: StudyRecord, tmp_path: Pa
     own = page[page.rindex("Plotly.newPlot(") :]
     for part in ("trial 0", "accuracy 0.9800", "latency 100 us (95.0\\u2013110) measured", "size 87.9 KiB"):
         assert part in own
-    assert "precision float32" in own and "conv8k3s2 \\u00b7 pool \\u00b7 dense1" in own
+    assert "float32" in own and "conv8k3s2 \\u00b7 pool \\u00b7 dense1" in own
     assert "limit 200 us" in own
 
 

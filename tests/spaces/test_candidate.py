@@ -7,7 +7,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from spaces.candidate import Candidate, Compression, Problem, Training
+from spaces.candidate import Candidate, Compression, Problem, Resize, Rfe, Training
 from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Residual
 from spaces.value import digest
 
@@ -53,7 +53,13 @@ def test_layers_in_an_order_that_cannot_be_are_refused(layers, rule):
         (Training, {"epochs": 0}),
         (Training, {"optimizer": "lion"}),
         (Compression, {"sparsity": 1.0}),
-        (Compression, {"precision": "int4"}),
+        (Compression, {"precision": "int3"}),
+        (Compression, {"clusters": 1}),
+        (Compression, {"keep": 0.0}),
+        (Compression, {"precision": "float16", "quantization": "aware"}),
+        (Compression, {"precision": "int8", "int4_share": 0.5}),
+        (Rfe, {"columns": 0}),
+        (Resize, {"scale": 1.0}),
         (Compression, {"sparsty": 0.5}),
     ],
 )
@@ -91,10 +97,34 @@ def test_json_keeps_every_layer():
 def test_each_digest_depends_on_its_stage_alone():
     pruned, int8 = changed(compression={"sparsity": 0.5}), changed(compression={"precision": "int8"})
     trained = changed(training={"epochs": 3})
-    assert CANDIDATE.base_digest == pruned.base_digest == int8.base_digest != trained.base_digest
-    assert CANDIDATE.adapted_digest == int8.adapted_digest
-    assert len({c.adapted_digest for c in (CANDIDATE, pruned, trained)}) == 3
+    assert CANDIDATE.base == pruned.base == int8.base != trained.base
+    assert CANDIDATE.stages == int8.stages
+    assert len({c.stages[-1].digest for c in (CANDIDATE, pruned, trained)}) == 3
     assert len({c.digest for c in (CANDIDATE, pruned, int8, trained)}) == 4
+
+
+def test_each_lever_is_a_stage_of_its_own_on_the_way():
+    whole = {"keep": 0.5, "sparsity": 0.5, "clusters": 16, "precision": "int4", "quantization": "aware"}
+    candidate = changed(compression=whole)
+    assert candidate.compression.levers == ("slim", "prune", "cluster", "aware")
+    steps = [stage.compression for stage in candidate.stages]
+    assert steps[0] == Compression()
+    assert steps[1] == Compression(keep=0.5)
+    assert steps[2] == Compression(keep=0.5, sparsity=0.5)
+    assert steps[3] == Compression(keep=0.5, sparsity=0.5, clusters=16)
+    assert candidate.stages[-1] == candidate
+
+
+def test_what_only_converts_is_no_stage():
+    for compression in ({"precision": "float16"}, {"precision": "int4", "int4_share": 0.5}):
+        assert changed(compression=compression).stages == (CANDIDATE,)
+
+
+def test_bits_are_a_stage_only_where_they_are_trained():
+    pruned = changed(compression={"sparsity": 0.5, "precision": "int8"})
+    aware = changed(compression={"sparsity": 0.5, "precision": "int8", "quantization": "aware"})
+    assert aware.stages[:2] == pruned.stages
+    assert len(aware.stages) == 3
 
 
 def test_equal_numbers_written_otherwise_have_one_digest():

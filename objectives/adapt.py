@@ -1,0 +1,150 @@
+"""From an untrained network to an adapted one, a stage at a time: trained, slimmed, pruned, clustered, aware.
+
+Each stage is a step from the network before it, and is kept by the digest of all that it depends on
+(see `Candidate.stages`), so that what has a stage in common with an earlier candidate starts from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from objectives.aware import aware, layer_names, low_bit_layers
+from objectives.build import build
+from objectives.cluster import tie
+from objectives.prune import prune
+from objectives.slim import transfer
+from objectives.train import Phase, Task, Trainer, fine_tuning_epochs, train
+from objectives.weights import Trained
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import tf_keras
+
+    from objectives.outcome import Epoch
+    from spaces.candidate import Candidate, Lever, Problem
+
+# Lower than the training's own: what is tied or rounded has to settle, not to be learnt anew.
+GENTLE = 0.3
+RANKED_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network at one stage: the Keras model with its weights, and how it came by them."""
+
+    stage: Candidate
+    model: tf_keras.Model
+    trained: Trained
+
+
+class Adapter:
+    """Makes the networks of one study on one fold.
+
+    `task` is the fold's; its inlet is exchanged for that of each candidate by the caller. `clock` adds up
+    the seconds of each lever.
+    """
+
+    def __init__(
+        self, problem: Problem, task: Task, seed: int, clock: Callable[[str], AbstractContextManager[None]]
+    ) -> None:
+        self._problem, self._task, self._seed, self._clock = problem, task, seed, clock
+        self._trainer: Trainer | None = None
+
+    def model(self, stage: Candidate, low_bit: tuple[str, ...] = ()) -> tf_keras.Model:
+        """Return the network of a stage with weights as they come."""
+        model = build(stage, self._problem, self._seed)
+        return aware(model, low_bit) if stage.compression.quantization == "aware" else model
+
+    def blank(self, stage: Candidate) -> tf_keras.Model:
+        """Return the untrained network of a stage, all its layers at 4 bits if any are."""
+        model = build(stage, self._problem, self._seed)
+        if stage.compression.quantization != "aware":
+            return model
+        return aware(model, layer_names(model) if stage.compression.precision == "int4" else ())
+
+    def restored(self, stage: Candidate, kept: Trained) -> Network:
+        """Return the network of a stage with weights that were kept."""
+        model = self.model(stage, kept.low_bit)
+        model.set_weights(kept.weights)
+        return Network(stage, model, kept)
+
+    def base(self, stage: Candidate) -> Network:
+        """Train from scratch. Raises Diverged."""
+        model = self.model(stage)
+        with self._clock("train"):
+            trainer = self._trainer = Trainer(model, stage.training, self._task)
+            curve = train(trainer)
+        return Network(stage, model, Trained(model.get_weights(), curve, self._best(curve)))
+
+    def next(self, before: Network, stage: Candidate) -> Network:
+        """Return the network of the stage after `before`. Raises Diverged."""
+        lever = stage.compression.levers[-1]
+        with self._clock(lever):
+            return _STEPS[lever](self, before, stage)
+
+    def slim(self, before: Network, stage: Candidate) -> Network:
+        """Keep the filters that matter most, and learn from there."""
+        model = self.model(stage)
+        transfer(before.model, model, stage)
+        trainer = self._trainer = Trainer(model, stage.training, self._task)
+        return self._tuned(before, stage, trainer, rate=1.0)
+
+    def prune(self, before: Network, stage: Candidate) -> Network:
+        """Bring weights to zero while it learns; the last epoch counts, for earlier ones are not sparse."""
+        trainer = self._trainer
+        if trainer is None or trainer.network is not before.model:
+            trainer = Trainer(before.model, stage.training, self._task)
+        curve = prune(trainer, stage.compression.sparsity)
+        return self._after(before, stage, trainer.network, curve, curve[-1].valid)
+
+    def cluster(self, before: Network, stage: Candidate) -> Network:
+        """Tie weights together, and let the clusters settle."""
+        ties = tie(before.model, stage.compression.clusters)
+        trainer = Trainer(before.model, stage.training, self._task, ties)
+        return self._tuned(before, stage, trainer, rate=GENTLE)
+
+    def aware(self, before: Network, stage: Candidate) -> Network:
+        """Learn with the rounding of the file; zeros and clusters stay."""
+        compression, task = stage.compression, self._task
+        samples = task.inlet(task.train.x[:RANKED_SAMPLES])
+        low_bit = low_bit_layers(before.model, compression, samples)
+        model = aware(before.model, low_bit)
+        ties = tie(model, compression.clusters) if compression.clusters else ()
+        trainer = Trainer(model, stage.training, task, ties)
+        tuned = self._tuned(before, stage, trainer, rate=GENTLE)
+        return replace(tuned, trained=replace(tuned.trained, low_bit=low_bit))
+
+    def _tuned(self, before: Network, stage: Candidate, trainer: Trainer, rate: float) -> Network:
+        """Fine-tune, and keep the best epoch."""
+        if stage.compression.sparsity:
+            trainer.keep_zeros()
+        epochs = fine_tuning_epochs(stage.training)
+        curve = trainer.run(Phase(epochs, stage.training.learning_rate * rate, patience=epochs))
+        return self._after(before, stage, trainer.network, curve, self._best(curve))
+
+    def _after(
+        self,
+        before: Network,
+        stage: Candidate,
+        model: tf_keras.Model,
+        curve: tuple[Epoch, ...],
+        value: float,
+    ) -> Network:
+        last = before.trained.curve[-1].epoch
+        shifted = tuple(point.model_copy(update={"epoch": point.epoch + last}) for point in curve)
+        return Network(stage, model, Trained(model.get_weights(), (*before.trained.curve, *shifted), value))
+
+    def _best(self, curve: tuple[Epoch, ...]) -> float:
+        values = [point.valid for point in curve]
+        return max(values) if self._task.metric.direction == "maximize" else min(values)
+
+
+_STEPS: dict[Lever, Callable[[Adapter, Network, Candidate], Network]] = {
+    "slim": Adapter.slim,
+    "prune": Adapter.prune,
+    "cluster": Adapter.cluster,
+    "aware": Adapter.aware,
+}
