@@ -29,6 +29,7 @@ def run_edgesearch(case: Case, folder: Path) -> Run:
     launched, load = datetime.now(), load_average()  # noqa: DTZ005 - Optuna stores local time without a zone
     program = "from search.cli import main; main()"
     options = ["--name", STUDY, "--timeout", f"{case.seconds:g}", "--trials", str(ENDLESS)]
+    options += [f"--range={name}={','.join(left)}" for name, left in COMMON_SPACE.items()]
     total_s = _run([sys.executable, "-c", program, "study", *_given(case), *options], folder, _home(folder))
     first, trials = _read_study(folder)
     startup_s = (first - launched).total_seconds()
@@ -61,6 +62,16 @@ CONTENDERS: dict[str, Callable[[Case, Path], Run]] = {
     PLAIN: run_plain,
     KNOWING: run_knowing,
 }
+
+
+COMMON_SPACE: dict[str, tuple[str, ...]] = {
+    "reduction": ("none",),
+    "slim": ("no",),
+    "cluster": ("no",),
+    "quantization": ("post-training",),
+    "precision": ("float32", "float16", "dynamic-int8", "int8"),
+}
+"""What edgesearch leaves out here: the levers that the plain script does not have."""
 
 
 def _given(case: Case) -> list[str]:

@@ -15,11 +15,12 @@ from pydantic import Field
 
 from hardware_profiles.artifact import write_atomically
 from hardware_profiles.machine import processor_core, usable_cores
+from spaces.candidate import Reduction
 from spaces.value import Value
 
 VERSIONED = (
     "edgesearch", "optuna", "ray", "mlflow", "tensorflow", "tf-keras",
-    "tensorflow-model-optimization", "ai-edge-litert", "numpy",
+    "tensorflow-model-optimization", "ai-edge-litert", "ai-edge-quantizer", "numpy",
 )  # fmt: skip
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -175,6 +176,50 @@ class Workers(Value):
     def speedup(self) -> float:
         """How many times the trials of one worker two of them finish in the same time."""
         return self.seconds(1) / self.seconds(2)
+
+
+class LeverRow(Value):
+    """One lever on one trained network: its file on test data, its bytes, latency and cost.
+
+    `before` is the float network's accuracy on validation data, `validation` that of the file there.
+    `lever_s` is what the lever's own fine-tuning took, without the training that it starts from.
+    """
+
+    network: str
+    lever: str
+    seed: Count
+    before: float | None
+    validation: float
+    accuracy: float
+    model_bytes: Count
+    compressed_bytes: Count
+    sparsity: float
+    convert_s: float
+    lever_s: float
+    epochs: Annotated[int, Field(ge=1)]
+    latency_ms: float | None = None
+    verdict: str | None = None
+    model: str | None = None
+
+
+class ReductionRow(Value):
+    """An int8 MLP on a table of which it sees a part: its accuracy on test data."""
+
+    data: str
+    reduction: Reduction | None
+    columns: Count
+    seed: Count
+    accuracy: float
+    model_bytes: Count
+
+
+class CompressionResult(Value):
+    """The content of `results/compression.json`."""
+
+    circumstances: Circumstances
+    load: float
+    levers: tuple[LeverRow, ...] = ()
+    reductions: tuple[ReductionRow, ...] = ()
 
 
 def circumstances() -> Circumstances:

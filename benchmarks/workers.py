@@ -34,7 +34,6 @@ from search.study import Places, Prepared
 from spaces.candidate import Candidate, Compression, Training
 from spaces.chooser import Pick, RandomChooser
 from spaces.layers import Conv, GlobalPool
-from spaces.space import narrow
 
 HERE = Path(__file__).parent
 TICK_S = 5.0
@@ -56,7 +55,7 @@ def prepared(task: Task, home: Home) -> Prepared:
 def candidates(task: Task, study: Prepared) -> tuple[Candidate, ...]:
     """Draw the list: the same for the same task."""
     chooser = RandomChooser(random.Random(task.seed))  # noqa: S311 - a draw, no secret
-    pick = Pick(chooser, narrow(study.space.ranges(study.problem), study.plan.ranges))
+    pick = Pick(chooser, study.ranges)
     return tuple(
         canonical(study.space.suggest(pick, study.problem), study.problem) for _ in range(task.candidates)
     )

@@ -13,11 +13,13 @@ import numpy as np
 import optuna
 
 from benchmarks import plain_optuna
+from benchmarks.contenders import COMMON_SPACE
 from objectives.build import build
 from search.chooser import TrialChooser
 from spaces.candidate import Problem
-from spaces.chooser import Pick
+from spaces.chooser import Choices, Pick
 from spaces.convnet import ConvNet
+from spaces.space import narrow
 
 TRIALS, EPOCHS, SHAPE = 12, 3, (9, 9, 1)
 PROBLEM = Problem(kind="image", input_shape=SHAPE, classes=10, epochs=EPOCHS)
@@ -36,7 +38,9 @@ def without_training() -> None:
 def difference(trial: optuna.trial.FrozenTrial, count: int) -> str | None:
     """Return what differs between a trial of the script and the same choices in our space."""
     again = optuna.trial.FixedTrial(trial.params)
-    candidate = ConvNet().suggest(Pick(TrialChooser(again), ConvNet().ranges(PROBLEM)), PROBLEM)
+    common = {name: Choices(options=options) for name, options in COMMON_SPACE.items()}
+    ranges = narrow(ConvNet().ranges(PROBLEM), common)
+    candidate = ConvNet().suggest(Pick(TrialChooser(again), ranges), PROBLEM)
     if again.distributions != trial.distributions:
         return f"ranges: {trial.distributions} in the script, {again.distributions} in the space"
     ours = build(candidate, PROBLEM, 0).count_params()
