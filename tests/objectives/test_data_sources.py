@@ -298,7 +298,7 @@ def test_a_broken_idx_file_is_named(fashion_files):
         fashion.read_idx(broken)
 
 
-@pytest.mark.skipif(not fashion.DEBIAN_FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
+@pytest.mark.needs_system_package("dataset-fashion-mnist", str(fashion.DEBIAN_FOLDER))
 def test_the_packaged_fashion_mnist_is_whole():
     raw = load(DataSpec(source="fashion-mnist"))
     assert (raw.train.x.shape, raw.test.x.shape) == ((60000, 28, 28, 1), (10000, 28, 28, 1))
