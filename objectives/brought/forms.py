@@ -1,0 +1,189 @@
+"""Forms of a brought network: its float32 `.tflite` with fewer bits, without training and TensorFlow.
+
+By ai-edge-quantizer, which starts from the file itself, so that it is always the user's own graph. Its
+input and output stay as they are: float32 (or the integers that the network takes), by the same names.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from objectives.brought.edges import edges, with_edges
+from objectives.brought.guard import guarded
+from objectives.errors import ObjectiveError
+from objectives.flatbuffer import op_name, pack, unpack
+from objectives.lowbit import LOW_BIT_OPS, name_everything, perform, quantized
+from objectives.verify import SMALLEST_DYNAMIC_KERNEL
+from spaces.candidate import Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = np.ndarray[Any, np.dtype[Any]]
+FORM_TIMEOUT_S = 300.0
+WITHOUT_RANGES: tuple[Precision, ...] = ("float32", "float16", "dynamic-int8")
+
+
+def form_in_child(
+    data: bytes,
+    precision: Precision,
+    int4_share: float,
+    calibration: Path,
+    samples: Path,
+    timeout_s: float = FORM_TIMEOUT_S,
+) -> tuple[bytes, Array]:
+    """Return `form` of the arguments, made in a child process. Raises ChildFailed and ObjectiveError."""
+    arguments = {
+        "data": data,
+        "precision": precision,
+        "int4_share": int4_share,
+        "calibration": calibration.absolute(),
+        "samples": samples.absolute(),
+    }
+    what = f"making the {precision} form"
+    made: tuple[bytes, Array] = guarded("objectives.brought.forms:form", arguments, timeout_s, what=what)
+    return made
+
+
+def form(
+    data: bytes, precision: Precision, int4_share: float, calibration: Path, samples: Path
+) -> tuple[bytes, Array]:
+    """Return a form and the scores that it gives the samples, (samples, *output_shape), float32.
+
+    `calibration` and `samples` are `.npy` files of (samples, *input_shape), read as far as needed.
+    """
+    made = post_training(data, precision, int4_share, np.load(calibration, mmap_mode="r"))
+    return made, scores(made, np.load(samples, mmap_mode="r"))
+
+
+def post_training(data: bytes, precision: Precision, int4_share: float, samples: Array) -> bytes:
+    """Return a float32 `.tflite` with a signature in another precision.
+
+    `int4_share` is the share of its layers that get 4-bit weights where int4 is asked. `samples`,
+    (samples, *input_shape), are as many as are to be run to find the ranges of activations. Raises
+    ObjectiveError for int4 where no layer can have 4 bits, and for integer activations within a loop.
+    """
+    if precision == "float32":
+        return data
+    if precision not in WITHOUT_RANGES:
+        _refuse_loops(data, precision)
+    fed = np.asarray(samples, _input_type(data))
+    with warnings.catch_warnings():
+        # Of its runtime on itself: to find ranges, the quantizer looks at every tensor.
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
+        if precision == "int4":
+            _refuse_no_low_bit(data)
+            made = quantized(data, int4_share, fed, float_edges=True)
+        else:
+            made = _quantized_by(_RECIPES[precision], data, fed)
+    return with_edges(made, edges(data))
+
+
+def scores(data: bytes, samples: Array) -> Array:
+    """Return what a file gives for samples, (samples, *input_shape), one at a time: float32."""
+    interpreter = _interpreter(data)
+    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    found = np.empty((len(samples), *sink["shape"][1:]), np.float32)
+    for number, sample in enumerate(samples):
+        interpreter.set_tensor(source["index"], np.asarray(sample, source["dtype"])[None])
+        interpreter.invoke()
+        found[number] = interpreter.get_tensor(sink["index"])[0]
+    return found
+
+
+def _interpreter(data: bytes) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _input_type(data: bytes) -> Any:
+    return _interpreter(data).get_input_details()[0]["dtype"]
+
+
+def _refuse_loops(data: bytes, precision: Precision) -> None:
+    """The values inside a loop, which is a graph of its own, cannot be looked at from outside."""
+    if len(unpack(data).subgraphs) > 1:
+        raise ObjectiveError(
+            f"{precision} needs the range of every activation, and those inside the loop of a recurrent "
+            f"layer cannot be seen; ask for {' or '.join(WITHOUT_RANGES)}"
+        )
+
+
+def _refuse_no_low_bit(data: bytes) -> None:
+    model = unpack(data)
+    if not any(op_name(model, op) in LOW_BIT_OPS for op in model.subgraphs[0].operators):
+        raise ObjectiveError(
+            "int4 is for the weights of convolutions and fully connected layers, and this network has none; "
+            "ask for another precision"
+        )
+
+
+def _quantized_by(recipe: Callable[[Any], None], data: bytes, samples: Array) -> bytes:
+    model = unpack(data)
+    name_everything(model)
+    return perform(pack(model), recipe, samples)
+
+
+def _float16(made: Any) -> None:
+    """Weights alone, each unpacked by a DEQUANTIZE before its op; biases stay float32."""
+    from ai_edge_quantizer import algorithm_manager, qtyping
+
+    weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+    made.update_quantization_recipe(
+        ".*",
+        qtyping.TFLOperationName.ALL_SUPPORTED,
+        qtyping.OpQuantizationConfig(
+            weight_tensor_config=weights,
+            compute_precision=qtyping.ComputePrecision.FLOAT,
+            explicit_dequantize=True,
+        ),
+        algorithm_manager.AlgorithmName.FLOAT_CASTING,
+    )
+
+
+def _dynamic_int8(made: Any) -> None:
+    """Like the stock converter's, small kernels stay float: their scales would cost what they save."""
+    from ai_edge_quantizer import qtyping
+
+    weights = qtyping.TensorQuantizationConfig(
+        num_bits=8, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE
+    )
+    made.update_quantization_recipe(
+        ".*",
+        qtyping.TFLOperationName.ALL_SUPPORTED,
+        qtyping.OpQuantizationConfig(
+            weight_tensor_config=weights,
+            compute_precision=qtyping.ComputePrecision.INTEGER,
+            explicit_dequantize=False,
+            min_weight_elements=SMALLEST_DYNAMIC_KERNEL,
+        ),
+    )
+
+
+def _static(activation_bits: int) -> Callable[[Any], None]:
+    """8-bit weights, and activations of so many bits; what comes in and goes out stays float32."""
+
+    def recipe(made: Any) -> None:
+        from ai_edge_quantizer import algorithm_manager, qtyping
+
+        operations, none = qtyping.TFLOperationName, algorithm_manager.AlgorithmName.NO_QUANTIZE
+        made.add_static_config(".*", operations.ALL_SUPPORTED, activation_bits, 8)
+        for edge in (operations.INPUT, operations.OUTPUT):
+            made.update_quantization_recipe(".*", edge, algorithm_key=none)
+
+    return recipe
+
+
+_RECIPES: dict[Precision, Callable[[Any], None]] = {
+    "float16": _float16,
+    "dynamic-int8": _dynamic_int8,
+    "int8": _static(8),
+    "int16x8": _static(16),
+}
