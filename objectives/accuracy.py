@@ -39,9 +39,10 @@ class Scorer:
 
     def _prepared(self, x: Array) -> Iterator[Array]:
         scale, zero = self.input["quantization"]
+        shape = tuple(self.input["shape"][1:])  # a network that was brought may leave out axes of length 1
         for sample in x:
             if not scale:
-                yield np.asarray(sample, np.float32)
+                yield np.asarray(sample, self.input["dtype"]).reshape(shape)
                 continue
             coded = np.round(self._normaliser.apply(sample[None])[0] / scale) + zero
-            yield np.clip(coded, -128, 127).astype(np.int8)
+            yield np.clip(coded, -128, 127).astype(np.int8).reshape(shape)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from objectives.aware import aware, layer_names, low_bit_layers
-from objectives.build import build
 from objectives.cluster import tie
 from objectives.prune import prune
 from objectives.slim import transfer
-from objectives.train import Phase, Task, Trainer, fine_tuning_epochs, train
+from objectives.train import Phase, Task, Trainer, fine_tuning_epochs, predict, scoring_graph, train
 from objectives.weights import Trained
 
 if TYPE_CHECKING:
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     import tf_keras
 
     from objectives.outcome import Epoch
-    from spaces.candidate import Candidate, Lever, Problem
+    from objectives.weights import WeightStore
+    from spaces.candidate import Candidate, Lever
 
 # Lower than the training's own: what is tied or rounded has to settle, not to be learnt anew.
 GENTLE = 0.3
@@ -41,26 +41,31 @@ class Network:
 
 
 class Adapter:
-    """Makes the networks of one study on one fold.
+    """Makes the networks of one candidate on one fold.
 
-    `task` is the fold's; its inlet is exchanged for that of each candidate by the caller. `clock` adds up
-    the seconds of each lever.
+    `build` returns the network of a stage as it is before anything was learnt here; with `trained` its
+    weights are somebody's result already. `clock` adds up the seconds of each lever.
     """
 
     def __init__(
-        self, problem: Problem, task: Task, seed: int, clock: Callable[[str], AbstractContextManager[None]]
+        self,
+        build: Callable[[Candidate], tf_keras.Model],
+        task: Task,
+        clock: Callable[[str], AbstractContextManager[None]],
+        *,
+        trained: bool = False,
     ) -> None:
-        self._problem, self._task, self._seed, self._clock = problem, task, seed, clock
+        self._build, self._task, self._clock, self._is_trained = build, task, clock, trained
         self._trainer: Trainer | None = None
 
     def model(self, stage: Candidate, low_bit: tuple[str, ...] = ()) -> tf_keras.Model:
         """Return the network of a stage with weights as they come."""
-        model = build(stage, self._problem, self._seed)
+        model = self._build(stage)
         return aware(model, low_bit) if stage.compression.quantization == "aware" else model
 
     def blank(self, stage: Candidate) -> tf_keras.Model:
         """Return the untrained network of a stage, all its layers at 4 bits if any are."""
-        model = build(stage, self._problem, self._seed)
+        model = self._build(stage)
         if stage.compression.quantization != "aware":
             return model
         return aware(model, layer_names(model) if stage.compression.precision == "int4" else ())
@@ -72,8 +77,10 @@ class Adapter:
         return Network(stage, model, kept)
 
     def base(self, stage: Candidate) -> Network:
-        """Train from scratch. Raises Diverged."""
+        """Train from scratch, unless the weights are there already. Raises Diverged."""
         model = self.model(stage)
+        if self._is_trained:
+            return Network(stage, model, Trained(model.get_weights(), (), self._value(model)))
         with self._clock("train"):
             trainer = self._trainer = Trainer(model, stage.training, self._task)
             curve = train(trainer)
@@ -133,13 +140,36 @@ class Adapter:
         curve: tuple[Epoch, ...],
         value: float,
     ) -> Network:
-        last = before.trained.curve[-1].epoch
+        last = before.trained.curve[-1].epoch if before.trained.curve else 0
         shifted = tuple(point.model_copy(update={"epoch": point.epoch + last}) for point in curve)
         return Network(stage, model, Trained(model.get_weights(), (*before.trained.curve, *shifted), value))
+
+    def _value(self, model: tf_keras.Model) -> float:
+        valid = self._task.valid
+        return self._task.metric(valid.y, predict(scoring_graph(model, self._task.inlet), valid.x))
 
     def _best(self, curve: tuple[Epoch, ...]) -> float:
         values = [point.valid for point in curve]
         return max(values) if self._task.metric.direction == "maximize" else min(values)
+
+
+def adapted(
+    adapter: Adapter, candidate: Candidate, store: WeightStore, name: Callable[[Candidate], str]
+) -> Network:
+    """Return the adapted network: from the newest stage that was kept on, and every stage made is kept.
+
+    `name` says under which digest a stage's weights are kept. Raises Diverged.
+    """
+    stages, network, done = candidate.stages, None, 0
+    for count in range(len(stages), 0, -1):
+        if kept := store.get(name(stages[count - 1])):
+            network, done = adapter.restored(stages[count - 1], kept), count
+            break
+    for stage in stages[done:]:
+        network = adapter.base(stage) if network is None else adapter.next(network, stage)
+        store.put(name(stage), network.trained)
+    assert network is not None  # there is always a base
+    return network
 
 
 _STEPS: dict[Lever, Callable[[Adapter, Network, Candidate], Network]] = {

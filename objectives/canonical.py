@@ -9,9 +9,13 @@ from spaces.weights import kernel_sizes, projection_size
 def canonical(candidate: Candidate, problem: Problem) -> Candidate:
     """Return the candidate without what has no effect, so that equal networks have equal digests.
 
+    Of a network that was brought the kernels are not known here: it is taken as it is.
+
     All columns are no reduction, and a network that slimming leaves as it is was not slimmed. Dynamic-range
     quantization leaves small kernels float; where all are small it does nothing.
     """
+    if candidate.model is not None:
+        return candidate
     candidate = _without_whole_input(candidate, problem)
     compression = candidate.compression
     channels = reduced_shape(problem.input_shape, candidate.reduction)[-1]
@@ -37,6 +41,8 @@ def _has_large_kernel(candidate: Candidate, problem: Problem) -> bool:
 
 def least_bytes(candidate: Candidate, problem: Problem) -> int:
     """Return what the kernels alone take in the `.tflite`: no file of this candidate is smaller."""
+    if candidate.model is not None:
+        return 0
     precision = candidate.compression.precision
     total = sum(
         _bytes_per_weight(precision, k.weights, depthwise=k.depthwise) * k.weights

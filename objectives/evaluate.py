@@ -12,6 +12,7 @@ from hardware_profiles.connect import connect
 from hardware_profiles.errors import DeviceError, MeasuringFailed
 from hardware_profiles.machine import machine_id
 from hardware_profiles.measurement import Latency, Measurement, Provenance, Source
+from objectives.brought.work import BroughtWork
 from objectives.canonical import least_bytes
 from objectives.datasets.store import open_data
 from objectives.goals import Goal, Violation, limited_metric
@@ -37,7 +38,8 @@ class Evaluator:
         self._weights = WeightStore(setting.weights, setting.weights_budget_bytes)
         data = open_data(setting.data_root, setting.data_digest)
         metric = load_metric(setting.metric, setting.metric_direction)
-        self._folds = [FoldWork(setting, data, fold, i, metric) for i, fold in enumerate(data.folds)]
+        make = FoldWork if setting.model is None else BroughtWork
+        self._folds = [make(setting, data, fold, i, metric) for i, fold in enumerate(data.folds)]
 
     def evaluate(self, candidate: Candidate) -> Outcome:
         """Return how the trial ended. Whatever goes wrong is an outcome too, with its reason."""

@@ -6,12 +6,16 @@ from typing import Literal
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.runners.base import Anchor
 from hardware_profiles.value import Value
+from objectives.brought.value import BroughtModel
 from objectives.goals import Direction, Goal
 from spaces.candidate import Problem
 
 
 class Setting(Value):
-    """Data, device and goals of a study, and the folders in which workers keep what they make."""
+    """Data, device and goals of a study, and the folders in which workers keep what they make.
+
+    `model` is the network that the user brought, if that is what is compressed; `models` holds it.
+    """
 
     problem: Problem
     data_root: Path
@@ -28,3 +32,5 @@ class Setting(Value):
     artifacts: Path
     weights: Path
     weights_budget_bytes: int
+    model: BroughtModel | None = None
+    models: Path | None = None

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from objectives.accuracy import Scorer
-from objectives.adapt import Adapter, Network
+from objectives.adapt import Adapter, adapted
 from objectives.agreement import check_agreement
 from objectives.blank import randomise
+from objectives.build import build
 from objectives.convert import CALIBRATION_SAMPLES, convert
 from objectives.errors import Mismatch
 from objectives.inlet import Inlet, InletFitter
@@ -113,7 +114,7 @@ class FoldWork:
         """
         with clock("reduce"):
             inlet = self.inlet(candidate)
-        network = self._adapted(candidate, inlet, store, clock)
+        network = adapted(self._adapter(inlet, clock), candidate, store, self._name)
         with clock("convert"):
             data = self.convert(network.model, inlet, candidate)
         with clock("verify"):
@@ -144,30 +145,10 @@ class FoldWork:
         classes = setting.problem.classes
         weights = balanced_weights(self._train.y, classes) if setting.class_weights == "balanced" else None
         task = Task(self._train, self._valid, inlet, self._metric, weights, setting.seed)
-        return Adapter(setting.problem, task, setting.seed, clock)
+        return Adapter(lambda stage: build(stage, setting.problem, setting.seed), task, clock)
 
-    def _adapted(self, candidate: Candidate, inlet: Inlet, store: WeightStore, clock: Clock) -> Network:
-        """Take the newest stage that was kept, and go on from there; every stage made is kept."""
-        adapter, stages = self._adapter(inlet, clock), candidate.stages
-        network, done = None, 0
-        for count in range(len(stages), 0, -1):
-            if kept := store.get(self._name(stages[count - 1].digest)):
-                network, done = adapter.restored(stages[count - 1], kept), count
-                break
-        for stage in stages[done:]:
-            network = adapter.base(stage) if network is None else adapter.next(network, stage)
-            store.put(self._name(stage.digest), network.trained)
-        assert network is not None  # there is always a base
-        return network
-
-    def _name(self, stage: str) -> str:
-        """Name a stage's weights by all that they depend on; the metric says which epoch was the best."""
-        setting = self._setting
-        metric = f"{setting.metric} ({setting.metric_direction})"
-        versions = f"{RECIPE}/{keras().__version__}"
-        return digest(
-            stage, setting.data_digest, self._index, setting.seed, setting.class_weights, metric, versions
-        )
+    def _name(self, stage: Candidate) -> str:
+        return weights_name(self._setting, stage, self._index)
 
     def _refuse_lost_columns(self, data: bytes, inlet: Inlet, candidate: Candidate) -> None:
         """Raise Mismatch where what reaches the first quantization vanishes in it."""
@@ -186,3 +167,12 @@ class FoldWork:
         samples = self.calibration[:AGREEING_SAMPLES]
         expected = np.asarray(model(inlet(samples), training=False))
         check_agreement(scorer.scores(samples), expected, candidate.compression)
+
+
+def weights_name(setting: Setting, stage: Candidate, fold: int) -> str:
+    """Name a stage's weights by all that they depend on; the metric says which epoch was the best."""
+    metric = f"{setting.metric} ({setting.metric_direction})"
+    versions = f"{RECIPE}/{keras().__version__}"
+    return digest(
+        stage.digest, setting.data_digest, fold, setting.seed, setting.class_weights, metric, versions
+    )

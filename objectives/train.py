@@ -30,6 +30,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 CHUNK_BYTES = 512 * 1024**2
 SCORING_BATCH = 512
 FINE_TUNING_SHARE = 0.3
+SMALLEST_PROBABILITY = 1e-7
 
 
 class Diverged(ObjectiveError):
@@ -62,7 +63,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Task:
-    """What stays the same over the trainings of one network."""
+    """What stays the same over the trainings of one network.
+
+    `probabilities` says that its outputs went through a softmax already.
+    """
 
     train: Samples
     valid: Samples
@@ -70,6 +74,7 @@ class Task:
     metric: Metric
     class_weights: tuple[float, ...] | None
     seed: int
+    probabilities: bool = False
 
 
 @dataclass(frozen=True)
@@ -278,7 +283,7 @@ def _steps_graph(trainer: Trainer, optimizer: Any) -> Callable[[Any, Any, Any, A
     tf = tensorflow()
     network, batch = trainer.network, trainer.batch
     inlet, variables = trainer.task.inlet, network.trainable_variables
-    loss_of = _loss(network, trainer.training, trainer.task.class_weights)
+    loss_of = _loss(network, trainer.training, trainer.task)
     shape = (batch, *network.input_shape[1:])
 
     def step(x: Any, y: Any, rows: Any, rate: Any) -> Any:
@@ -316,14 +321,14 @@ def _tied(kernel: Any, clusters: Array) -> Any:
     return tf.reshape(tf.gather(sums / sizes, clusters), kernel.shape)
 
 
-def _loss(
-    network: tf_keras.Model, training: Training, class_weights: tuple[float, ...] | None
-) -> Callable[[Any, Any], Any]:
-    tf = tensorflow()
+def _loss(network: tf_keras.Model, training: Training, task: Task) -> Callable[[Any, Any], Any]:
+    tf, class_weights = tensorflow(), task.class_weights
     penalised = list(kernels(network))
 
     def loss(samples: Any, labels: Any) -> Any:
-        each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, network(samples, training=True))
+        scores = network(samples, training=True)
+        logits = tf.math.log(scores + SMALLEST_PROBABILITY) if task.probabilities else scores
+        each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         if class_weights is not None:
             each *= tf.gather(tf.constant(class_weights, tf.float32), labels)
         penalty = training.l1 * tf.add_n([tf.reduce_sum(tf.abs(k)) for k in penalised])

@@ -79,6 +79,8 @@ def _input(shipment: Shipment) -> dict[str, object]:
     known = shipment.sample_class is not None
     true = f"\nThe true class of `sample.npy` is {plain(shipment.sample_class)}." if known else ""
     inside = "Normalisation is part of the model: give raw values."
+    if shipment.study.model is not None:
+        inside = "The model takes the values that it was trained on."
     outside = "The model takes normalised int8 values; `infer.py` makes them of raw ones by `model.json`."
     return {
         "kind": data.kind,

@@ -3,6 +3,7 @@
     studies.db            Optuna's storage: the truth about every study
     artifacts/            every `.tflite`, by its SHA-256: the truth about every model
     data/  weights/       prepared data sets and trained networks, kept to be used again
+    models/               networks that were brought, ready to be compressed
     mlflow.db             the MLflow view, rebuilt by `edgesearch sync`
     mlflow-artifacts/     what MLflow shows of each run
     locks/                one driver per study
@@ -71,6 +72,11 @@ class Home:
     def weights(self) -> Path:
         """Where trained networks are kept."""
         return self.root / "weights"
+
+    @property
+    def models(self) -> Path:
+        """Where networks that were brought are kept, ready to be compressed."""
+        return self.root / "models"
 
     @property
     def locks(self) -> Path:

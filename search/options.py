@@ -56,6 +56,12 @@ def limit_options(function: F) -> F:
             click.option("--max-model-bytes", metavar="SIZE", help="Bytes of the .tflite, or 64K, 1M."),
             click.option("--max-compressed-bytes", metavar="SIZE", help="Of the .tflite deflated."),
             click.option("--min-accuracy", metavar="SHARE", type=float, help="Of the study's metric."),
+            click.option(
+                "--max-accuracy-drop",
+                metavar="POINTS",
+                type=float,
+                help="Against --model (1 is one hundredth).",
+            ),
         ),
     )
 
@@ -68,6 +74,7 @@ LIMIT_OPTIONS = {
     "max_model_bytes": "model_bytes",
     "max_compressed_bytes": "compressed_bytes",
     "min_accuracy": "accuracy",
+    "max_accuracy_drop": "accuracy_drop",
 }
 """What a plan calls the limits that the options give."""
 

@@ -1,5 +1,6 @@
 """What a study needs, as one value: read from YAML or flags, written back into the study."""
 
+import math
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -43,12 +44,17 @@ def _range(value: object) -> object:
 
 
 class Limits(Value):
-    """Hard limits: what breaks one cannot be on the front."""
+    """Hard limits: what breaks one cannot be on the front.
+
+    `accuracy_drop` is in points against the network that was brought: hundredths of a metric to maximise,
+    hundredths of the network's own value of one to minimise.
+    """
 
     accuracy: float | None = None
     latency_ms: Annotated[float, Field(gt=0), BeforeValidator(parse_ms)] | None = None
     model_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
     compressed_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
+    accuracy_drop: Annotated[float, Field(ge=0)] | None = None
 
 
 class StudyPlan(Value):
@@ -56,6 +62,8 @@ class StudyPlan(Value):
 
     data: Annotated[DataSpec, BeforeValidator(_data)]
     device: str = "this-machine"
+    model: str | None = None
+    training: bool = True
     task: Literal["classification"] = "classification"
     space: str | None = None
     ranges: dict[str, Annotated[Range, BeforeValidator(_range)]] = Field(default_factory=dict)
@@ -97,6 +105,32 @@ class StudyPlan(Value):
         if least is not None and self.metric in SHARES and not 0 < least <= 1:
             raise ValueError(f"a limit on {self.metric} is a share, more than 0 and at most 1, got {least:g}")
         return self
+
+    @model_validator(mode="after")
+    def _about_a_model(self) -> Self:
+        if self.model is None and (not self.training or self.limits.accuracy_drop is not None):
+            what = "no training" if not self.training else "a limit on the drop of accuracy"
+            raise ValueError(f"{what} is for a network of yours; give --model")
+        if self.model is not None and self.space is not None:
+            raise ValueError(
+                "a network of yours has its own architecture, so there is no space to search, got "
+                f"'{self.space}'"
+            )
+        return self
+
+    def measured_against(self, baseline: float | None) -> Self:
+        """Return the plan with its limit on the drop of accuracy as one on accuracy itself.
+
+        `baseline` is what the network that was brought shows on validation data.
+        """
+        drop = self.limits.accuracy_drop
+        if baseline is None or drop is None:
+            return self
+        if self.metric_direction == "maximize":
+            least = max(self.limits.accuracy or -math.inf, baseline - drop / 100)
+        else:
+            least = min(self.limits.accuracy or math.inf, baseline * (1 + drop / 100))
+        return self.model_copy(update={"limits": self.limits.model_copy(update={"accuracy": least})})
 
     @property
     def counts(self) -> Literal["stored", "compressed"]:

@@ -52,11 +52,27 @@ def choose(
     """
     if trial is not None:
         return numbered(study, trial)
-    goals = (*study.goals, *limit_goals(study.plan, limits or Limits()))
+    goals = (*study.goals, *limit_goals(study.plan, _against_model(study, limits or Limits())))
     within = front(study.trials, goals)
     if not within:
         raise StudyError(_nothing_left(study, goals))
     return prefer_one(within, prefer, study)
+
+
+def _against_model(study: StudyRecord, limits: Limits) -> Limits:
+    """Return limits with that on the drop of accuracy as one on accuracy itself.
+
+    Raises StudyError where there is no network to drop from.
+    """
+    if limits.accuracy_drop is None:
+        return limits
+    if study.as_it_is is None:
+        raise StudyError(
+            f"study '{study.name}' has no network of yours as it was brought to hold accuracy against; "
+            "give --min-accuracy"
+        )
+    baseline = figures(study.as_it_is)["accuracy"]
+    return study.plan.model_copy(update={"limits": limits}).measured_against(baseline).limits
 
 
 def numbered(study: StudyRecord, number: int) -> TrialRecord:

@@ -16,6 +16,9 @@ from hardware_profiles.anchor import calibrate
 from hardware_profiles.connect import connect
 from hardware_profiles.machine import machine_id
 from hardware_profiles.profile import HardwareProfile, load_profile
+from objectives.brought.importing import import_model
+from objectives.brought.value import BroughtModel, refuse_misfit
+from objectives.brought.work import value_as_it_is
 from objectives.datasets.prepare import prepare
 from objectives.datasets.spec import DataSummary
 from objectives.datasets.store import open_data
@@ -25,6 +28,7 @@ from search.errors import StudyError
 from search.home import writing
 from search.hypervolume import scales_of
 from search.lease import Lease
+from search.options import folder
 from search.places import Places
 from search.plan import StudyPlan
 from search.rejudge import recovered, rejudge
@@ -41,8 +45,9 @@ from search.storage import (
     write_facts,
 )
 from search.telling import requeue
+from spaces.brought import AS_IT_IS, Brought
+from spaces.candidate import LAST_FIELD, Lever, Precision, Problem
 from spaces.candidate import TRAINABLE_PRECISIONS as INTEGERS
-from spaces.candidate import Precision, Problem
 from spaces.catalog import DEFAULTS, load_space
 from spaces.chooser import Choices, Integers, Reals
 from spaces.recipe import suggested
@@ -73,6 +78,7 @@ class Prepared:
     data: DataSummary
     profile: HardwareProfile
     space: Space
+    model: BroughtModel | None = None
 
     @classmethod
     def of(cls, plan: StudyPlan, places: Places) -> Prepared:
@@ -87,9 +93,13 @@ class Prepared:
             load_space(plan.space)
         load_metric(plan.metric, plan.metric_direction)
         places.home.ensure_writable()
-        data = prepare(plan.data, places.home.data)
-        space = load_space(plan.space or DEFAULTS[data.kind], data.kind)
-        prepared = cls(plan, places, data, profile, space)
+        model = import_model(folder(plan.model), places.home.models) if plan.model else None
+        spec = plan.data if model is None else plan.data.model_copy(update={"keep_constant": True})
+        data = prepare(spec, places.home.data)
+        if model is not None:
+            refuse_misfit(model, data)
+        space: Space = Brought() if model else load_space(plan.space or DEFAULTS[data.kind], data.kind)
+        prepared = cls(plan, places, data, profile, space, model)
         _ = prepared.ranges
         return prepared
 
@@ -113,7 +123,17 @@ class Prepared:
             precisions=self._precisions,
             slow_precisions=self.profile.slow_precisions,
             counts=self.plan.counts,
+            model=self.model.digest if self.model else None,
+            levers=self._levers,
         )
+
+    @property
+    def _levers(self) -> tuple[Lever, ...]:
+        """The levers that change weights and work here."""
+        if self.model is None:
+            return tuple(LAST_FIELD)
+        usable = self.model.levers if self.plan.training else {}
+        return tuple(lever for lever in LAST_FIELD if lever in usable and usable[lever] is None)
 
     @property
     def _precisions(self) -> tuple[Precision, ...]:
@@ -130,6 +150,7 @@ class Prepared:
             "device": self.profile.name,
             "machine": machine_id(),
             "space": plan.space or self.space.name,
+            **({} if self.model is None else {"model": self.model.digest}),
             "objectives": ", ".join(plan.objectives),
             "metric": f"{plan.metric} ({plan.metric_direction})",
             "input type": plan.input_type,
@@ -197,7 +218,8 @@ class Prepared:
     def taken_up(self, study: optuna.Study, display: Display, *, blame: bool) -> tuple[optuna.Study, Facts]:
         """Return the study under the present plan, what was under way settled, ready to be driven."""
         facts = read_facts(study)
-        before, plan = facts.plan, self.plan.model_copy(update={"name": self.name})
+        plan = self.plan.model_copy(update={"name": self.name}).measured_against(facts.baseline)
+        before = facts.plan
         facts = facts.model_copy(update={"plan": plan})
         if again := requeue(study, before, blame=blame):
             display.say(f"{again} trials were under way when the study last ended; they are asked again")
@@ -213,6 +235,8 @@ class Prepared:
         display.say(f"measuring what the anchor model takes on {self.profile.title}")
         facts = self._facts()
         study = create(self.places.opened, self.name, facts.plan.goals)
+        if self.model is not None:
+            study.enqueue_trial(dict(AS_IT_IS))
         write_facts(study, facts)  # last: a study without facts was cut off while it was made
         return study
 
@@ -223,9 +247,13 @@ class Prepared:
         classes = len(self.data.classes)
         majority = majority_value(metric, data.y_dev[fold.train], data.y_dev[fold.valid], classes)
         scales_of(self.plan.goals, majority)
+        baseline = None
+        if self.model is not None:
+            baseline = value_as_it_is(self.model, self.places.home.models, data, metric)
+        plan = self.plan.model_copy(update={"name": self.name}).measured_against(baseline)
         return Facts(
             identity=self.identity,
-            plan=self.plan.model_copy(update={"name": self.name}),
+            plan=plan,
             space=self.plan.space or self.space.name,
             ranges=self.ranges,
             problem=self.problem,
@@ -234,6 +262,8 @@ class Prepared:
             anchor=calibrate(connect(self.profile, self.plan.threads)),
             majority_accuracy=majority,
             versions={name: version(name) for name in VERSIONED},
+            model=self.model,
+            baseline=baseline,
         )
 
     def _refuse_changes(self, facts: Facts) -> None:

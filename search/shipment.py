@@ -30,8 +30,7 @@ class TensorSpec(Value):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        whole = self.dtype != "float32"
-        if whole != (self.scale is not None) or whole != (self.zero_point is not None):
+        if (self.scale is None) != (self.zero_point is None) or (self.dtype == "float32" and self.scale):
             raise ValueError(
                 f"a quantized tensor has scale and zero point, a float32 one neither: '{self.name}'"
             )
@@ -73,7 +72,7 @@ def tensor_specs(tflite: bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
 def _spec(detail: dict[str, Any]) -> TensorSpec:
     dtype, (scale, zero_point) = np.dtype(detail["dtype"]).name, detail["quantization"]
     shape = tuple(map(int, detail["shape"]))
-    if dtype == "float32":
+    if not scale:
         return TensorSpec(name=detail["name"], shape=shape, dtype=dtype)
     return TensorSpec(
         name=detail["name"], shape=shape, dtype=dtype, scale=float(scale), zero_point=int(zero_point)
@@ -86,7 +85,7 @@ class Shipment:
 
     `sample` is one raw sample, (*input_shape), to try the model with, and `sample_class` its true
     class. `held_out` is the metric of this very file on the test set. `normaliser` is what the file
-    carries inside (float32 input) or the caller applies (int8 input).
+    carries inside (float32 input) or the caller applies (int8 input); a network that was brought has none.
 
     Raises StudyError where the parts do not belong together.
     """
@@ -96,7 +95,7 @@ class Shipment:
     tflite: bytes
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    normaliser: Normaliser
+    normaliser: Normaliser | None
     held_out: HeldOut
     sample: np.ndarray[Any, np.dtype[Any]]
     sample_class: str | None = None
@@ -112,12 +111,12 @@ class Shipment:
                 f"a model has one input and one output, but trial {number} has {len(self.inputs)} and "
                 f"{len(self.outputs)}"
             )
-        if self.inputs[0].shape != (1, *data.input_shape) or self.sample.shape != data.input_shape:
+        if _long(self.inputs[0].shape) != _long(data.input_shape) or self.sample.shape != data.input_shape:
             raise StudyError(
                 f"samples have the shape {data.input_shape}, but the file of trial {number} takes "
                 f"{self.inputs[0].shape} and the sample has {self.sample.shape}"
             )
-        if len(self.normaliser.offset) != data.input_shape[-1]:
+        if self.normaliser is not None and len(self.normaliser.offset) != data.input_shape[-1]:
             raise StudyError(
                 f"a normaliser has a value per column or channel, {data.input_shape[-1]}, got "
                 f"{len(self.normaliser.offset)}"
@@ -152,6 +151,11 @@ class Shipment:
         return "model" if self.inputs[0].dtype == "float32" else "caller"
 
 
+def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes that are longer than 1: a network that was brought may leave out the others."""
+    return tuple(length for length in shape if length != 1)
+
+
 def manifest(shipment: Shipment) -> dict[str, Any]:
     """Return the content of `model.json`: plain values, units in the names."""
     study, record, data = shipment.study, shipment.record, shipment.study.data
@@ -176,13 +180,8 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
         "sha256": record.evidence.artifact,
         "inputs": [spec.model_dump(mode="json") for spec in shipment.inputs],
         "outputs": [spec.model_dump(mode="json") for spec in shipment.outputs],
-        "normalisation": {
-            "applied_by": shipment.applied_by,
-            "rule": "z = clip((x - offset) * scale, -clip, clip), by the last axis",
-            "offset": list(shipment.normaliser.offset),
-            "scale": list(shipment.normaliser.scale),
-            "clip": shipment.normaliser.clip,
-        },
+        "normalisation": _normalisation(shipment),
+        "scores": "probabilities" if study.model and study.model.probabilities else "logits",
         "reduction": _reduction(shipment),
         "kind": data.kind,
         "dtype": data.dtype,
@@ -200,6 +199,19 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
         "data": {"name": data.name, "digest": data.digest, "sizes": list(data.sizes), "folds": data.folds},
         "seeds": {"study": study.plan.seed, "split": study.plan.data.split_seed},
         "versions": dict(study.versions),
+    }
+
+
+def _normalisation(shipment: Shipment) -> dict[str, Any]:
+    normaliser = shipment.normaliser
+    if normaliser is None:
+        return {"applied_by": "model", "rule": "the values that the network was trained on"}
+    return {
+        "applied_by": shipment.applied_by,
+        "rule": "z = clip((x - offset) * scale, -clip, clip), by the last axis",
+        "offset": list(normaliser.offset),
+        "scale": list(normaliser.scale),
+        "clip": normaliser.clip,
     }
 
 

@@ -34,7 +34,8 @@ def shipment(study: optuna.Study, record: StudyRecord, trial: TrialRecord, home:
     tflite = _artifact(trial, home)
     data = open_data(home.data, record.data.digest)
     fold = data.folds[0]
-    normaliser = Normaliser.fit(data.x_dev[fold.train], data.summary.kind)
+    fitted = Normaliser.fit(data.x_dev[fold.train], data.summary.kind)
+    normaliser = None if record.model else fitted
     inputs, outputs = tensor_specs(tflite)
     x_valid, y_valid = data.x_dev[fold.valid], data.y_dev[fold.valid]
     return Shipment(
@@ -44,7 +45,7 @@ def shipment(study: optuna.Study, record: StudyRecord, trial: TrialRecord, home:
         inputs=inputs,
         outputs=outputs,
         normaliser=normaliser,
-        held_out=_tested(study, record, trial, Scorer(tflite, normaliser), data),
+        held_out=_tested(study, record, trial, Scorer(tflite, fitted), data),
         sample=np.asarray(x_valid[0]),
         sample_class=record.data.classes[int(y_valid[0])],
     )

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.runners.base import Anchor
+from objectives.brought.value import BroughtModel
 from objectives.datasets.spec import DataSummary
 from objectives.goals import Goal, violations
 from objectives.outcome import OUTCOME, Infeasible, Measured, Outcome
@@ -40,7 +41,11 @@ SQLITE_PATIENCE_S = 60
 
 
 class Facts(Value):
-    """What a study is, beside its trials. `ranges` are those of its first plan, which bound later ones."""
+    """What a study is, beside its trials. `ranges` are those of its first plan, which bound later ones.
+
+    `model` is the network that was brought, if there is one, and `baseline` the study's metric of it on
+    validation data.
+    """
 
     format: Literal[1] = 1
     identity: dict[str, str]
@@ -53,6 +58,8 @@ class Facts(Value):
     anchor: Anchor
     majority_accuracy: float
     versions: dict[str, str]
+    model: BroughtModel | None = None
+    baseline: float | None = None
 
 
 @cache
@@ -205,6 +212,7 @@ def make_record(name: str, facts: Facts, trials: tuple[TrialRecord, ...]) -> Stu
         majority_accuracy=facts.majority_accuracy,
         versions=facts.versions,
         trials=trials,
+        model=facts.model,
     )
 
 

@@ -142,6 +142,8 @@ def setting_of(facts: Facts, home: Home) -> Setting:
         artifacts=home.artifacts,
         weights=home.weights,
         weights_budget_bytes=WEIGHTS_BUDGET_BYTES,
+        model=facts.model,
+        models=home.models,
     )
 
 

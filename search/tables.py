@@ -57,6 +57,8 @@ def _size(size: Size) -> str:
 
 def describe_network(candidate: Candidate) -> str:
     """Return an architecture after the reduction of its input, if there is one: `pca12 → dense32`."""
+    if candidate.model is not None:
+        return f"your network {candidate.model}"
     match candidate.reduction:
         case None:
             return describe(candidate.architecture)
@@ -135,9 +137,39 @@ def row(record: TrialRecord) -> dict[str, Cell]:
     }
 
 
-def rows(records: Iterable[TrialRecord]) -> list[dict[str, Cell]]:
-    """Return the trials as rows in the order given."""
-    return [row(record) for record in records]
+def rows(records: Iterable[TrialRecord], study: StudyRecord | None = None) -> list[dict[str, Cell]]:
+    """Return the trials as rows in the order given.
+
+    Of a study of a network that was brought, each says the difference to that network (see `changes`).
+    """
+    base = study.as_it_is if study else None
+    return [row(record) if base is None else {**row(record), **changes(record, base)} for record in records]
+
+
+CHANGED = ("latency_ms", "model_bytes", "compressed_bytes")
+
+
+def changes(record: TrialRecord, base: TrialRecord) -> dict[str, Cell]:
+    """Return how a trial differs from another: hundredths of accuracy, and percent of ms and bytes.
+
+    The keys are `accuracy_change_points` and METRIC`_change_percent`; None where a figure is missing.
+    """
+    now, then = figures(record), figures(base)
+    points = 100 * (now["accuracy"] - then["accuracy"]) if "accuracy" in now else None
+    shares = {
+        f"{metric}_change_percent": 100 * (now[metric] / then[metric] - 1) if metric in now else None
+        for metric in CHANGED
+    }
+    return {"accuracy_change_points": points, **shares}
+
+
+def _change(record: TrialRecord, base: TrialRecord | None, key: str) -> str:
+    """Return a difference in brackets, ` (−0.4)` or ` (−71 %)`; nothing where there is none to tell."""
+    value = None if base is None or base is record else changes(record, base)[key]
+    if not isinstance(value, float):
+        return ""
+    text = f"{value:+.1f}" if key.endswith("points") else f"{value:+.0f} %"
+    return f" ({text.replace('-', '−')})"
 
 
 def human_bytes(count: float) -> str:
@@ -185,6 +217,8 @@ def provenances(records: Iterable[TrialRecord]) -> str:
 def front_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
     """Return the front as a table for a terminal, in the order given.
 
+    Of a study of a network that was brought, differences to that network stand in brackets.
+
     The latency's provenance stands in the heading, and in each cell too where it differs.
     """
     from rich.table import Table
@@ -198,14 +232,14 @@ def front_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
     for heading in ("compression", "architecture"):
         table.add_column(heading, overflow="fold")
     for record in shown:
-        cells = row(record)
+        cells, base = row(record), study.as_it_is
         word = f" {cells['provenance']}" if "," in words and cells["provenance"] else ""
         table.add_row(
             str(record.number),
-            _fraction(cells["accuracy"]),
-            human_latency(record) + word,
-            _size_text(cells["model_bytes"]),
-            _size_text(cells["compressed_bytes"]),
+            _fraction(cells["accuracy"]) + _change(record, base, "accuracy_change_points"),
+            human_latency(record) + word + _change(record, base, "latency_ms_change_percent"),
+            _size_text(cells["model_bytes"]) + _change(record, base, "model_bytes_change_percent"),
+            _size_text(cells["compressed_bytes"]) + _change(record, base, "compressed_bytes_change_percent"),
             str(cells["compression"] or "–"),
             str(cells.get("architecture", "–")),
         )

@@ -5,11 +5,12 @@ from typing import Literal
 from hardware_profiles.measurement import Latency, Measurement
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.runners.base import Anchor
+from objectives.brought.value import BroughtModel
 from objectives.datasets.spec import DataSummary
 from objectives.goals import Goal
 from objectives.outcome import Evidence, Failed, Infeasible, Outcome, Stopped
 from search.plan import StudyPlan
-from spaces.candidate import Candidate
+from spaces.candidate import Candidate, Compression
 from spaces.value import Value
 
 State = Literal["measured", "infeasible", "stopped", "failed", "running", "waiting"]
@@ -58,6 +59,10 @@ class TrialRecord(Value):
                 return None
 
 
+def _untouched(candidate: Candidate | None) -> bool:
+    return candidate is not None and candidate.model is not None and candidate.compression == Compression()
+
+
 class StudyRecord(Value):
     """A whole study as a value: the plan, what it ran on, and its trials in order of number."""
 
@@ -70,6 +75,12 @@ class StudyRecord(Value):
     majority_accuracy: float
     versions: dict[str, str]
     trials: tuple[TrialRecord, ...]
+    model: BroughtModel | None = None
+
+    @property
+    def as_it_is(self) -> TrialRecord | None:
+        """The trial of the network as it was brought, if there is one and it could be measured."""
+        return next((t for t in self.trials if t.state == "measured" and _untouched(t.candidate)), None)
 
     @property
     def goals(self) -> tuple[Goal, ...]:

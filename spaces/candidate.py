@@ -27,6 +27,7 @@ class Problem(Value):
     `input_shape` is (columns,), (height, width, channels) or (time, 1, channels). `precisions` are all
     that the device runs, and `slow_precisions` those of them that it runs many times slower than the rest:
     they are suggested only to who asks for them. `counts` says whether stored or compressed bytes matter.
+    `model` is the digest of a network that the user brought, and `levers` are those that work on it.
     """
 
     kind: Kind
@@ -36,6 +37,8 @@ class Problem(Value):
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = PRECISIONS
     slow_precisions: tuple[Precision, ...] = ()
     counts: Literal["stored", "compressed"] = "stored"
+    model: str | None = None
+    levers: tuple[Literal["slim", "prune", "cluster", "aware"], ...] = ("slim", "prune", "cluster", "aware")
 
     @model_validator(mode="after")
     def _axes_of_the_kind(self) -> Self:
@@ -139,15 +142,25 @@ LAST_FIELD: dict[Lever, str] = {
 
 
 class Candidate(Value):
-    """One point of a space: pure data, canonical, named by its digest."""
+    """One point of a space: pure data, canonical, named by its digest.
 
-    architecture: tuple[Layer, ...]
+    `model` is the digest of a trained network that the user brought: then there is no architecture.
+    """
+
+    architecture: tuple[Layer, ...] = ()
+    model: str | None = None
     reduction: Reduction | None = None
     training: Training = Training()
     compression: Compression = Compression()
 
     @model_validator(mode="after")
     def _vector_before_dense(self) -> Self:
+        if self.model is not None:
+            if self.architecture or self.reduction:
+                raise ValueError(
+                    "a network that was brought has its own architecture and takes its own input"
+                )
+            return self
         spatial = True
         for layer in self.architecture:
             if isinstance(layer, Block | GlobalPool) and not spatial:

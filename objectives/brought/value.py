@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hardware_profiles.value import Value
+from objectives.datasets.spec import DataSummary
+from objectives.errors import ObjectiveError
 from spaces.candidate import Lever
 
 Format = Literal["keras-2", "keras-3", "saved-model"]
@@ -35,3 +37,18 @@ class BroughtModel(Value):
     probabilities: bool
     trainable: str | None
     levers: dict[Lever, str | None]
+
+
+def refuse_misfit(model: BroughtModel, data: DataSummary) -> None:
+    """Raise ObjectiveError where a network cannot take the data's samples, or tells other classes apart."""
+    given, taken = (tuple(n for n in shape if n != 1) for shape in (data.input_shape, model.input_shape))
+    if given != taken:
+        raise ObjectiveError(
+            f"the network takes samples of shape {model.input_shape}, and those of {data.name} have "
+            f"{data.input_shape}; give it the data that it was trained on, as it takes them"
+        )
+    if model.output_shape != (len(data.classes),):
+        raise ObjectiveError(
+            f"the network gives scores of shape {model.output_shape}, and {data.name} has "
+            f"{len(data.classes)} classes; give it the data that it was trained on"
+        )

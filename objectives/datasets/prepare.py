@@ -44,7 +44,9 @@ def prepare(spec: DataSpec, root: Path, *, chunk_bytes: int = CHUNK_BYTES) -> Da
     if labels.test is not None:
         check_set(labels.test, labels.classes, "the given test set")
     split = _split(raw, labels, spec)
-    varying = drop_constant_columns(shaped, _rows_that_train(split), chunk_bytes)
+    varying = shaped
+    if not spec.keep_constant:
+        varying = drop_constant_columns(shaped, _rows_that_train(split), chunk_bytes)
     content = _content(raw, varying, split, labels)
     try:
         return save(root, content, chunk_bytes)

@@ -13,7 +13,8 @@ class DataSpec(Value):
     """Which data a study uses and how it is split.
 
     `source` is a bundled name, a file (`.npz`, `.csv`, `.parquet`), a folder of images with a folder
-    per class, or a callable as `package.module:function`.
+    per class, or a callable as `package.module:function`. `keep_constant` leaves columns of a table that
+    have one value in training where they are: a network that was brought takes all of them.
     """
 
     source: Annotated[str, Field(min_length=1)]
@@ -23,6 +24,7 @@ class DataSpec(Value):
     image_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
     subset: Annotated[int, Field(ge=1)] | None = None
+    keep_constant: bool = False
 
 
 class Column(Value):

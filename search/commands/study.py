@@ -54,6 +54,12 @@ DATA_OPTIONS = (
 )
 PLAN_OPTIONS = (
     click.option("--device", metavar="NAME", help="See `edgesearch devices` (default: this-machine)."),
+    click.option(
+        "--model", metavar="FILE", help="Compress this trained network: .keras, .h5 or a SavedModel folder."
+    ),
+    click.option(
+        "--training/--no-training", default=None, help="With --model: fine-tune it, or only convert it."
+    ),
     click.option("--space", metavar="NAME", help="mlp, convnet, sequence or package.module:Space."),
     click.option(
         "--range",
@@ -93,6 +99,7 @@ PLAN_OPTIONS = (
     ),
 )
 RUN_OPTIONS = (
+    click.option("--dry-run", is_flag=True, help="With --model: show which levers work on it, and end."),
     click.option(
         "--ray-address",
         metavar="ADDRESS",
@@ -124,6 +131,7 @@ def study(
     storage: str | None,
     tracking_uri: str | None,
     to_json: bool,
+    dry_run: bool,
     **flags: Any,
 ) -> None:
     """Search for models for a device; the same command again goes on where it was."""
@@ -131,6 +139,8 @@ def study(
 
     where = places(storage, tracking_uri, ray_address)
     asked = plan_of(plan, flags, where)
+    if dry_run:
+        return show_levers(asked, where, to_json)
     try:
         record = _run(where, asked, executor)
     except NothingFits as error:
@@ -138,6 +148,25 @@ def study(
             conclude(error.record, where, to_json)
         raise
     conclude(record, where, to_json)
+    return None
+
+
+def show_levers(asked: StudyPlan, where: Places, to_json: bool) -> None:
+    """Show which levers work on the network that was brought, and why the others do not."""
+    from rich.table import Table
+
+    from search.levers import lever_table
+
+    found = lever_table(asked, where)
+    if to_json:
+        return as_json([about._asdict() for about in found])
+    table = Table(box=None, pad_edge=False)
+    for column in ("lever", "usable", "reason"):
+        table.add_column(column)
+    for about in found:
+        table.add_row(about.lever, "yes" if about.usable else "no", about.reason or "")
+    out().print(table)
+    return None
 
 
 def _run(where: Places, asked: StudyPlan, executor: str) -> StudyRecord:
@@ -242,7 +271,7 @@ def conclude(record: StudyRecord, where: Places, to_json: bool) -> None:
 
     best, done = front(record.trials, record.goals), counted(record.trials)
     if to_json:
-        return as_json({"study": record.name, "trials": done, "front": rows(best)})
+        return as_json({"study": record.name, "trials": done, "front": rows(best, record)})
     plot = where.home.root / "reports" / f"{record.name}.html"
     with writing(plot):
         make_private(plot.parent)

@@ -71,9 +71,9 @@ def trials(study: str, storage: str | None, to_json: bool, csv: str | None) -> N
 
     record = places(storage).record(study)
     if csv:
-        _write_csv(rows(record.trials), csv)
+        _write_csv(rows(record.trials, record), csv)
     if to_json:
-        as_json(rows(record.trials))
+        as_json(rows(record.trials, record))
     elif not csv:
         out().print(trials_table(record.trials, record))
 
@@ -96,9 +96,9 @@ def front(study: str, storage: str | None, to_json: bool, plot: str | None, csv:
         write_plot(record, folder(plot))
         say(f"wrote {plot}")
     if csv:
-        _write_csv(rows(best), csv)
+        _write_csv(rows(best, record), csv)
     if to_json:
-        as_json(rows(best))
+        as_json(rows(best, record))
     elif not plot and not csv:
         out().print(front_table(best, record))
 

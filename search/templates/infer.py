@@ -55,10 +55,11 @@ class Model:
 
     def predict(self, x: Any) -> Array:
         """Return the probability of each class, (samples, classes), for one raw sample or many."""
-        return softmax(self.logits(x))
+        scores = self.logits(x)
+        return scores if self.about["scores"] == "probabilities" else softmax(scores)
 
     def logits(self, x: Any) -> Array:
-        """Return the raw score of each class, (samples, classes), float32, for one raw sample or many."""
+        """Return what the file gives for each class, (samples, classes), float32, for raw samples."""
         batch = encode(as_batch(x, self.sample_shape), self.about)
         source, sink = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
         scores = np.empty((len(batch), len(self.labels)), np.float32)
@@ -120,8 +121,8 @@ def encode(batch: Array, about: dict[str, Any]) -> Array:
         batch = (batch - np.array(rule["offset"], np.float32)) * np.array(rule["scale"], np.float32)
         if rule["clip"] is not None:
             batch = np.clip(batch, -rule["clip"], rule["clip"])
-    if spec["dtype"] == "float32":
-        return batch.astype(np.float32)
+    if spec["scale"] is None:
+        return batch.astype(spec["dtype"])
     ends = np.iinfo(spec["dtype"])
     steps = np.round(batch / np.float32(spec["scale"])) + spec["zero_point"]
     stored: Array = np.clip(steps, ends.min, ends.max).astype(spec["dtype"])

@@ -10,6 +10,7 @@ from objectives.accuracy import Scorer
 from objectives.adapt import Adapter
 from objectives.agreement import check_agreement, disagreement, tolerance
 from objectives.blank import randomise
+from objectives.build import build
 from objectives.convert import convert
 from objectives.errors import Mismatch
 from objectives.flatbuffer import op_name, pack, unpack
@@ -34,7 +35,7 @@ ADAPTED = {
 @pytest.fixture(scope="module")
 def made():
     """Return a maker of adapted networks, each stage made once."""
-    adapter = Adapter(DIGITS, digits(), 0, Clock())
+    adapter = Adapter(lambda stage: build(stage, DIGITS, 0), digits(), Clock())
     known = {}
 
     def make(candidate):
@@ -128,7 +129,9 @@ def test_int8_input_goes_with_every_integer_precision(made, precision, quantizat
 def test_a_blank_weighs_what_the_adapted_network_weighs(made, adapted, precision, quantization):
     candidate = compressed(BASE, **ADAPTED[adapted], precision=precision, quantization=quantization)
     task = digits()
-    blank = randomise(Adapter(DIGITS, task, 0, Clock()).blank(candidate.stages[-1]), 0)
+    blank = randomise(
+        Adapter(lambda stage: build(stage, DIGITS, 0), task, Clock()).blank(candidate.stages[-1]), 0
+    )
     untrained = convert(blank, task.inlet, candidate.compression, "float32", task.train.x[:200])
     assert len(untrained) == len(file_of(made(candidate), candidate))
 

@@ -124,3 +124,38 @@ def test_sync_writes_what_mlflow_lost_and_again_changes_nothing(here, home, caps
     experiment = client.get_experiment_by_name("edgesearch/iris")
     assert experiment is not None
     assert len(client.search_runs([experiment.experiment_id])) == 4
+
+
+def test_what_feature_elimination_left_out_need_not_be_measured(tmp_path, monkeypatch, capsys):
+    """The card names it, the file takes it, and infer.py does without it."""
+    folder = tmp_path
+    script = (
+        "from search import StudyPlan, run_study\n"
+        "ranges = {'layers': 1, 'reduction': 'rfe', 'columns': 4, 'precision': 'int8', 'slim': 'no'}\n"
+        "plan = StudyPlan(data='wine', name='few', trials=1, epochs=2, ranges=ranges)\n"
+        f"run_study(plan, home={str(folder / 'home')!r}, executor='in-process')\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, check=True, timeout=500,
+    )  # fmt: skip
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("EDGESEARCH_HOME", str(folder / "home"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert edgesearch("export", "few", "--to", "few") == 0
+    about = json.loads((folder / "few" / "model.json").read_text())
+    names = [column["name"] for column in about["columns"]]
+    unused = about["reduction"]["not_needed"]
+    used = [name for name in names if name not in unused]
+    assert (len(names), len(used), about["inputs"][0]["shape"]) == (13, 4, [1, 13])
+    card = (folder / "few" / "model_card.md").read_text()
+    assert "**Not needed** (9 columns" in card
+    (folder / "few" / "row.csv").write_text(f"{','.join(used)}\n{','.join('1' for _ in used)}\n")
+    done = subprocess.run(
+        [sys.executable, "infer.py", "row.csv"],
+        cwd=folder / "few",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("row.csv: ")

@@ -1,0 +1,148 @@
+"""Compresses, converts and scores the network that the user brought, on one fold.
+
+What only converts starts from the network's own graph and runs in a child process; what fine-tunes works
+on its layers in tf_keras. Its data are fed as they are: normalising is the network's own business.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from objectives.accuracy import Scorer
+from objectives.adapt import Adapter, adapted
+from objectives.agreement import check_agreement
+from objectives.brought.edges import edges, with_edges
+from objectives.brought.forms import form_in_child
+from objectives.brought.importing import ORIGINAL
+from objectives.brought.twin import load_twin
+from objectives.convert import CALIBRATION_SAMPLES, convert
+from objectives.inlet import Inlet
+from objectives.metrics import Metric
+from objectives.normalise import Normaliser
+from objectives.stages import AGREEING_SAMPLES, Clock, Form, weights_name
+from objectives.train import Samples, Task, balanced_weights
+from objectives.verify import verify
+
+if TYPE_CHECKING:
+    from objectives.brought.value import BroughtModel
+    from objectives.datasets.store import Data, Fold
+    from objectives.setting import Setting
+    from objectives.weights import WeightStore
+    from spaces.candidate import Candidate, Precision
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class BroughtWork:
+    """Makes forms of a network that was brought, on one fold of the data."""
+
+    def __init__(self, setting: Setting, data: Data, fold: Fold, index: int, metric: Metric) -> None:
+        assert setting.model is not None  # for that is what this is for
+        assert setting.models is not None
+        self._setting, self._index, self._metric = setting, index, metric
+        self._model: BroughtModel = setting.model
+        self._models: Path = setting.models
+        self._train = Samples(self._fed(data.x_dev[fold.train]), data.y_dev[fold.train])
+        self._valid = Samples(self._fed(data.x_dev[fold.valid]), data.y_dev[fold.valid])
+        width = self._model.input_shape[-1]
+        self.normaliser = Normaliser(offset=(0.0,) * width, scale=(1.0,) * width)
+
+    def form(self, candidate: Candidate, store: WeightStore, clock: Clock) -> Form:
+        """Return the candidate's file and what it shows on this fold.
+
+        Raises Mismatch where the file is not what was asked, Diverged where training was not finite, and
+        ChildFailed where converter or interpreter crashed.
+        """
+        if candidate.compression.levers:
+            return self._tuned(candidate, store, clock)
+        data, scores = self._made(candidate, clock)
+        with clock("verify"):
+            held = verify(data, candidate)
+            some = slice(0, AGREEING_SAMPLES)
+            check_agreement(scores[some], self._exact[1][some], candidate.compression)
+        value, whole = self._metric(self._valid.y, scores), self._metric(self._valid.y, self._exact[1])
+        return Form(data, value, whole, held, (), self._model.parameters, Inlet(self.normaliser))
+
+    def blank(self, candidate: Candidate) -> bytes:
+        """Return the file of the network as it was brought: it weighs what an adapted one weighs."""
+        return self._made(candidate, Clock())[0]
+
+    def _fed(self, x: Array) -> Array:
+        return x.reshape(len(x), *self._model.input_shape)
+
+    @cached_property
+    def _original(self) -> bytes:
+        return (self._models / self._model.digest / ORIGINAL).read_bytes()
+
+    @cached_property
+    def _exact(self) -> tuple[bytes, Array]:
+        """The float32 file, and its scores on validation data."""
+        return self._child("float32", 1.0)
+
+    def _made(self, candidate: Candidate, clock: Clock) -> tuple[bytes, Array]:
+        compression = candidate.compression
+        with clock("convert"):
+            if compression.precision == "float32":
+                return self._exact
+            return self._child(compression.precision, compression.int4_share)
+
+    def _child(self, precision: Precision, share: float) -> tuple[bytes, Array]:
+        some = self._train.x[:CALIBRATION_SAMPLES]
+        made: tuple[bytes, Array] = _in_child(self._original, precision, share, some, self._valid.x)
+        return made
+
+    def _tuned(self, candidate: Candidate, store: WeightStore, clock: Clock) -> Form:
+        inlet = Inlet(self.normaliser)
+        network = adapted(self._adapter(inlet, clock), candidate, store, self._name)
+        samples = np.asarray(self._train.x[:CALIBRATION_SAMPLES])
+        with clock("convert"):
+            data = convert(network.model, inlet, candidate.compression, "float32", samples)
+            data = with_edges(data, edges(self._original))
+        with clock("verify"):
+            held, scorer = verify(data, candidate), Scorer(data, self.normaliser)
+            some = samples[:AGREEING_SAMPLES]
+            expected = np.asarray(network.model(inlet(some), training=False))
+            check_agreement(scorer.scores(some), expected, candidate.compression)
+        with clock("score"):
+            value = self._metric(self._valid.y, scorer.scores(self._valid.x))
+        trained = network.trained
+        return Form(data, value, trained.value, held, trained.curve, network.model.count_params(), inlet)
+
+    def _adapter(self, inlet: Inlet, clock: Clock) -> Adapter:
+        setting = self._setting
+        balanced = setting.class_weights == "balanced"
+        weights = balanced_weights(self._train.y, setting.problem.classes) if balanced else None
+        task = Task(
+            self._train, self._valid, inlet, self._metric, weights, setting.seed, self._model.probabilities
+        )
+        return Adapter(lambda _: load_twin(self._models, self._model.digest), task, clock, trained=True)
+
+    def _name(self, stage: Candidate) -> str:
+        return weights_name(self._setting, stage, self._index)
+
+
+def value_as_it_is(model: BroughtModel, models: Path, data: Data, metric: Metric) -> float:
+    """Return the metric of a network as it was brought on validation data, the mean over folds.
+
+    Raises ChildFailed where it cannot be run.
+    """
+    original = (models / model.digest / ORIGINAL).read_bytes()
+    values = []
+    for fold in data.folds:
+        x = data.x_dev[fold.valid]
+        scores = _in_child(original, "float32", 1.0, x[:0], x.reshape(len(x), *model.input_shape))[1]
+        values.append(metric(data.y_dev[fold.valid], scores))
+    return float(np.mean(values))
+
+
+def _in_child(data: bytes, precision: Precision, share: float, calibration: Array, samples: Array) -> Any:
+    with TemporaryDirectory(prefix="edgesearch-") as folder:
+        paths = Path(folder, "calibration.npy"), Path(folder, "samples.npy")
+        for path, array in zip(paths, (calibration, samples), strict=True):
+            np.save(path, array)
+        return form_in_child(data, precision, share, *paths)
