@@ -10,6 +10,9 @@ per network. Rows that are finished are kept in the work folder and not run agai
 from __future__ import annotations
 
 import argparse
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +21,10 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.report import compression_lines
 from benchmarks.values import (
+    ArenaRow,
     CompressionResult,
     LeverRow,
+    PenaltyRow,
     ReductionRow,
     circumstances,
     load_average,
@@ -91,7 +96,20 @@ LEVERS: dict[str, Compression] = {
     "half the filters, 80 % sparsity, int8": Compression(keep=0.5, sparsity=0.8, precision="int8"),
     "half the filters, int4": Compression(keep=0.5, precision="int4"),
 }
-SCRATCH = "half from scratch for the same seconds, int8"
+PENALTIES = (0.0, 1e-5, 1e-4, 1e-3)
+ARENA = """
+import sys
+import numpy as np
+from tflite_micro import runtime
+
+interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size=2**24)
+about = interpreter.get_input_details(0)
+interpreter.set_input(np.zeros(about["shape"], about["dtype"]), 0)
+interpreter.invoke()
+interpreter.print_allocations()
+"""
+SCRATCH_SLIM = "half from scratch for slimming's seconds, int8"
+SCRATCH_ALL = "half from scratch for the seconds of training and slimming, int8"
 REDUCTIONS: tuple[tuple[str, Reduction | None], ...] = (
     ("breast-cancer", None),
     ("breast-cancer", Rfe(columns=8)),
@@ -164,15 +182,15 @@ def lever_rows(network: str, seed: int, home: Home) -> Iterator[LeverRow]:
     for name, compression in LEVERS.items():
         candidate = base.model_copy(update={"compression": compression})
         yield _row(bench, network, name, seed, candidate, home, spent)
-    budget_s = spent["train"] + spent["slim"]
-    yield _row(bench, network, SCRATCH, seed, _from_scratch(bench, network, base, budget_s), home, {})
-
-
-def _from_scratch(bench: Bench, network: str, base: Candidate, budget_s: float) -> Candidate:
-    """Return the halved network with as many epochs as the full one's training and slimming took."""
     narrow = base.model_copy(update={"architecture": HALVES[network]})
-    _, seconds = bench.made(narrow)
-    epochs = max(1, round(EPOCHS * budget_s / seconds["train"]))
+    pace_s = bench.made(narrow)[1]["train"] / EPOCHS
+    for name, budget_s in ((SCRATCH_SLIM, spent["slim"]), (SCRATCH_ALL, spent["train"] + spent["slim"])):
+        yield _row(bench, network, name, seed, _lasting(narrow, budget_s / pace_s), home, {})
+
+
+def _lasting(narrow: Candidate, budget_epochs: float) -> Candidate:
+    """Return the halved network, trained from scratch for as many epochs as fit the time, and int8."""
+    epochs = max(1, round(budget_epochs))
     training = base.training.model_copy(update={"epochs": epochs})
     compression = Compression(precision="int8")
     return narrow.model_copy(update={"training": training, "compression": compression})
@@ -243,6 +261,38 @@ def reduction_row(data: str, reduction: Reduction | None, seed: int, home: Home)
     )
 
 
+def arena_row(network: str, lever: str, bench: Bench) -> ArenaRow:
+    """Return the working memory of a lever's file, told by the blank: weights do not change it."""
+    candidate = Candidate(architecture=NETWORKS[network], compression=LEVERS[lever])
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "blank.tflite")
+        path.write_bytes(bench.work.blank(candidate))
+        done = subprocess.run(
+            [sys.executable, "-c", ARENA, str(path)], capture_output=True, text=True, check=False, timeout=120
+        )
+    head = re.search(r"Arena allocation head (\d+) bytes", done.stderr)
+    return ArenaRow(network=network, lever=lever, arena_bytes=int(head[1]) if head else None)
+
+
+def penalty_row(l1: float, home: Home) -> PenaltyRow:
+    """Return what a penalty in training does before and after pruning."""
+    bench = Bench.of(DataSpec(source="fashion-mnist", subset=SUBSET), 0, EPOCHS, home)
+    training = Training(learning_rate=3e-3, batch_size=64, epochs=EPOCHS, l1=l1)
+    base = Candidate(
+        architecture=NETWORKS["mlp"], training=training, compression=Compression(precision="int8")
+    )
+    dense, _ = bench.made(base)
+    pruned, _ = bench.made(base.model_copy(update={"compression": LEVERS["80 % sparsity, int8"]}))
+    return PenaltyRow(
+        l1=l1,
+        accuracy=bench.test(dense),
+        near_zero=dense.held.sparsity,
+        compressed_bytes=dense.compressed_bytes,
+        pruned_accuracy=bench.test(pruned),
+        pruned_compressed_bytes=pruned.compressed_bytes,
+    )
+
+
 class Workshop:
     """Where finished parts are kept."""
 
@@ -257,6 +307,21 @@ class Workshop:
                 rows = timed(tuple(lever_rows(network, seed, Home(Path(folder)))))
             save(path, CompressionResult(circumstances=circumstances(), load=load_average(), levers=rows))
         return CompressionResult.model_validate_json(path.read_text(encoding="utf-8")).levers
+
+    def extras(self) -> CompressionResult:
+        """Return arenas and penalties, run unless they were before."""
+        path = self._root / "extras.json"
+        if not path.is_file():
+            with TemporaryDirectory() as folder:
+                home = Home(Path(folder))
+                bench = Bench.of(DataSpec(source="fashion-mnist", subset=SUBSET), 0, EPOCHS, home)
+                arenas = tuple(arena_row(name, lever, bench) for name in NETWORKS for lever in LEVERS)
+                penalties = tuple(penalty_row(l1, home) for l1 in PENALTIES)
+            made = CompressionResult(
+                circumstances=circumstances(), load=load_average(), arenas=arenas, penalties=penalties
+            )
+            save(path, made)
+        return CompressionResult.model_validate_json(path.read_text(encoding="utf-8"))
 
     def reductions(self, seed: int) -> tuple[ReductionRow, ...]:
         """Return the rows of input reduction for one seed, run unless they were before."""
@@ -285,8 +350,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     networks = options.network or tuple(NETWORKS)
     levers = [row for name in networks for seed in options.seeds for row in shop.levers(name, seed)]
     reductions = [row for seed in options.table_seeds for row in shop.reductions(seed)]
+    extras = shop.extras()
     result = CompressionResult(
-        circumstances=circumstances(), load=load_average(), levers=tuple(levers), reductions=tuple(reductions)
+        circumstances=circumstances(),
+        load=load_average(),
+        levers=tuple(levers),
+        reductions=tuple(reductions),
+        arenas=extras.arenas,
+        penalties=extras.penalties,
     )
     print("\n".join(compression_lines(result)), flush=True)
     save(options.out, result)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import TypeVar
@@ -21,6 +21,7 @@ from benchmarks.values import (
     CompressionResult,
     Judgement,
     LeverRow,
+    PenaltyRow,
     ReductionRow,
     Workers,
 )
@@ -133,8 +134,9 @@ COMPRESSION_TITLE = """\
 
 Every lever of `spaces/recipe.py` on the same trained networks: 12,000 images of Fashion-MNIST, 6 epochs,
 mean over the seeds. Accuracy is that of the `.tflite` on the test set; bytes are those of the file as it
-is stored and deflated; latency is measured on this machine, all files of a network in turn in one process;
-the last column is the lever's own fine-tuning, in seconds, and in brackets the conversion."""
+is stored and deflated; the arena is TensorFlow Lite Micro's for activations, where it runs such a file;
+latency is measured on this machine, all files of a network in turn in one process; the last column is the
+lever's own fine-tuning, in seconds, and in brackets the conversion."""
 
 
 def compression_lines(result: CompressionResult) -> list[str]:
@@ -142,12 +144,18 @@ def compression_lines(result: CompressionResult) -> list[str]:
     lines: list[str] = []
     for network in dict.fromkeys(row.network for row in result.levers):
         rows = [row for row in result.levers if row.network == network]
-        lines += [f"### {network}, {len({row.seed for row in rows})} seeds", "", *_lever_table(rows), ""]
-    return [*lines, *_reduction_table(result.reductions)]
+        arenas = {row.lever: row.arena_bytes for row in result.arenas if row.network == network}
+        lines += [
+            f"### {network}, {len({row.seed for row in rows})} seeds",
+            "",
+            *_lever_table(rows, arenas),
+            "",
+        ]
+    return [*lines, *_penalty_table(result.penalties), *_reduction_table(result.reductions)]
 
 
-def _lever_table(rows: Sequence[LeverRow]) -> list[str]:
-    head = ("lever", "accuracy", "stored bytes", "deflated", "latency", "sparsity", "seconds")
+def _lever_table(rows: Sequence[LeverRow], arenas: Mapping[str, int | None]) -> list[str]:
+    head = ("lever", "accuracy", "stored bytes", "deflated", "arena", "latency", "sparsity", "seconds")
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for lever in dict.fromkeys(row.lever for row in rows):
         same = [row for row in rows if row.lever == lever]
@@ -157,12 +165,27 @@ def _lever_table(rows: Sequence[LeverRow]) -> list[str]:
             f"{fmean(row.accuracy for row in same):.3f}",
             f"{fmean(row.model_bytes for row in same):,.0f}",
             f"{fmean(row.compressed_bytes for row in same):,.0f}",
+            "–" if (arena := arenas.get(lever)) is None else f"{arena:,}",
             f"{1e3 * fmean(latencies):.1f} us" if latencies else "–",
             f"{fmean(row.sparsity for row in same):.2f}",
             f"{fmean(row.lever_s for row in same):.1f} ({median(row.convert_s for row in same):.2f})",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _penalty_table(rows: Sequence[PenaltyRow]) -> list[str]:
+    if not rows:
+        return []
+    head = ("L1", "accuracy", "zeros in int8", "deflated", "pruned to 80 %: accuracy", "deflated")
+    lines = ["### What L1 does for sparsity (the MLP, int8, seed 0)", "", f"| {' | '.join(head)} |"]
+    lines.append("|" + " --- |" * len(head))
+    for row in rows:
+        before = f"{row.accuracy:.3f} | {row.near_zero:.2f} | {row.compressed_bytes:,}"
+        lines.append(
+            f"| {row.l1:g} | {before} | {row.pruned_accuracy:.3f} | {row.pruned_compressed_bytes:,} |"
+        )
+    return [*lines, ""]
 
 
 def _reduction_table(rows: Sequence[ReductionRow]) -> list[str]:

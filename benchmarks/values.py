@@ -202,6 +202,31 @@ class LeverRow(Value):
     model: str | None = None
 
 
+class ArenaRow(Value):
+    """Working memory of one lever's file in TensorFlow Lite Micro, in bytes; None where it does not run it.
+
+    The activations' part alone ("head"), which is the same on a 32-bit device; weights do not change it.
+    """
+
+    network: str
+    lever: str
+    arena_bytes: Count | None
+
+
+class PenaltyRow(Value):
+    """What an L1 penalty in training does for sparsity: an MLP before and after pruning to 80 %, int8.
+
+    `near_zero` is the fraction of its trained weights that int8 rounds to zero without any pruning.
+    """
+
+    l1: float
+    accuracy: float
+    near_zero: float
+    compressed_bytes: Count
+    pruned_accuracy: float
+    pruned_compressed_bytes: Count
+
+
 class ReductionRow(Value):
     """An int8 MLP on a table of which it sees a part: its accuracy on test data."""
 
@@ -220,6 +245,8 @@ class CompressionResult(Value):
     load: float
     levers: tuple[LeverRow, ...] = ()
     reductions: tuple[ReductionRow, ...] = ()
+    arenas: tuple[ArenaRow, ...] = ()
+    penalties: tuple[PenaltyRow, ...] = ()
 
 
 def circumstances() -> Circumstances:

@@ -14,7 +14,16 @@ from objectives.aware import aware, layer_names, low_bit_layers
 from objectives.cluster import tie
 from objectives.prune import prune
 from objectives.slim import transfer
-from objectives.train import Phase, Task, Trainer, fine_tuning_epochs, predict, scoring_graph, train
+from objectives.train import (
+    FINE_TUNING_SHARE,
+    Phase,
+    Task,
+    Trainer,
+    fine_tuning_epochs,
+    predict,
+    scoring_graph,
+    train,
+)
 from objectives.weights import Trained
 
 if TYPE_CHECKING:
@@ -29,6 +38,12 @@ if TYPE_CHECKING:
 # Lower than the training's own: what is tied or rounded has to settle, not to be learnt anew.
 GENTLE = 0.3
 RANKED_SAMPLES = 64
+SLIMMING_SHARE = 0.6
+"""Of the training's epochs. What left the network has to be made up for, which takes longer than to settle.
+
+A convnet on 12,000 images of Fashion-MNIST, half its filters: .857 after .3 of 6 epochs, .874 after .6, where
+the narrow network from scratch has .809 and .856 after as many epochs.
+"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,7 @@ class Adapter:
         model = self.model(stage)
         transfer(before.model, model, stage)
         trainer = self._trainer = Trainer(model, stage.training, self._task)
-        return self._tuned(before, stage, trainer, rate=1.0)
+        return self._tuned(before, stage, trainer, rate=1.0, share=SLIMMING_SHARE)
 
     def prune(self, before: Network, stage: Candidate) -> Network:
         """Bring weights to zero while it learns; the last epoch counts, for earlier ones are not sparse."""
@@ -124,11 +139,18 @@ class Adapter:
         tuned = self._tuned(before, stage, trainer, rate=GENTLE)
         return replace(tuned, trained=replace(tuned.trained, low_bit=low_bit))
 
-    def _tuned(self, before: Network, stage: Candidate, trainer: Trainer, rate: float) -> Network:
+    def _tuned(
+        self,
+        before: Network,
+        stage: Candidate,
+        trainer: Trainer,
+        rate: float,
+        share: float = FINE_TUNING_SHARE,
+    ) -> Network:
         """Fine-tune, and keep the best epoch."""
         if stage.compression.sparsity:
             trainer.keep_zeros()
-        epochs = fine_tuning_epochs(stage.training)
+        epochs = fine_tuning_epochs(stage.training, share)
         curve = trainer.run(Phase(epochs, stage.training.learning_rate * rate, patience=epochs))
         return self._after(before, stage, trainer.network, curve, self._best(curve))
 

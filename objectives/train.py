@@ -177,9 +177,9 @@ def train(trainer: Trainer) -> tuple[Epoch, ...]:
     return trainer.run(Phase(training.epochs, training.learning_rate, patience=max(5, training.epochs // 2)))
 
 
-def fine_tuning_epochs(training: Training) -> int:
-    """Return how long a lever fine-tunes: 0.3 of the training's epochs, at least 2."""
-    return max(2, math.ceil(training.epochs * FINE_TUNING_SHARE))
+def fine_tuning_epochs(training: Training, share: float = FINE_TUNING_SHARE) -> int:
+    """Return how long a lever fine-tunes: a share of the training's epochs, at least 2."""
+    return max(2, math.ceil(training.epochs * share))
 
 
 def learning_rates(peak: float, steps: int) -> Array:
