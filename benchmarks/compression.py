@@ -191,7 +191,7 @@ def lever_rows(network: str, seed: int, home: Home) -> Iterator[LeverRow]:
 def _lasting(narrow: Candidate, budget_epochs: float) -> Candidate:
     """Return the halved network, trained from scratch for as many epochs as fit the time, and int8."""
     epochs = max(1, round(budget_epochs))
-    training = base.training.model_copy(update={"epochs": epochs})
+    training = narrow.training.model_copy(update={"epochs": epochs})
     compression = Compression(precision="int8")
     return narrow.model_copy(update={"training": training, "compression": compression})
 
