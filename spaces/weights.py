@@ -21,7 +21,12 @@ class KernelSize(NamedTuple):
 
 
 def kernel_sizes(candidate: Candidate, problem: Problem) -> tuple[KernelSize, ...]:
-    """List the trained kernels in the order in which the network is built, the classifier last."""
+    """List the trained kernels in the order in which the network is built, the classifier last.
+
+    Those of a network that was brought are not known here: there are none.
+    """
+    if candidate.model is not None:
+        return ()
     shape: Shape = reduced_shape(problem.input_shape, candidate.reduction)
     found: list[KernelSize] = []
     for layer in slimmed(candidate, shape[-1]).architecture:
