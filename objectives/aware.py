@@ -39,6 +39,12 @@ def aware(network: tf_keras.Model, low_bit: Iterable[str]) -> tf_keras.Model:
     return rounding
 
 
+def parameter_count(network: tf_keras.Model) -> int:
+    """Count the weights of a network without what quantization-aware training adds: ranges and steps."""
+    added = ("_min:0", "_max:0", "optimizer_step:0")
+    return sum(int(np.prod(v.shape)) for v in network.weights if not v.name.endswith(added))
+
+
 def low_bit_layers(network: tf_keras.Model, compression: Compression, reduced: Array) -> tuple[str, ...]:
     """Name the layers that get 4-bit weights: those whose rounding changes the scores least.
 

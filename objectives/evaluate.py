@@ -71,14 +71,13 @@ class Evaluator:
         return self._screen_blank(candidate, goals)
 
     def _screen_blank(self, candidate: Candidate, goals: dict[str, Goal]) -> Infeasible | None:
-        fold = self._folds[0]
-        mixed = candidate.compression.int4_share < 1
-        data = fold.blank(_all_low(candidate) if mixed else candidate)
+        bound = _is_bound(candidate)
+        data = self._folds[0].blank(_all_low(candidate))
         size, latency = goals.get("model_bytes"), goals.get("latency_ms")
-        stored = _bytes(len(data), self._source("estimated" if mixed else "measured"))
+        stored = _bytes(len(data), self._source("estimated" if bound else "measured"))
         if size is not None and size.violation(len(data)) > 0:
             return _infeasible(size, len(data), stored)
-        if latency is None or latency.limit_on != "min" or mixed:
+        if latency is None or latency.limit_on != "min" or bound:
             return None
         measured = self._measure(data)
         if latency.violation(measured.low_ms) <= 0:
@@ -128,6 +127,16 @@ class Evaluator:
 
     def _source(self, provenance: Provenance) -> Source:
         return Source(provenance=provenance, device=self._setting.profile.name, machine=machine_id())
+
+
+def _is_bound(candidate: Candidate) -> bool:
+    """Tell whether the blank only bounds the trained file, and is not the like of it.
+
+    Which layers of a mix get 4 bits depends on the trained weights, and an adapted network of the user's own
+    is not the graph that its blank is made of.
+    """
+    brought = candidate.model is not None and bool(candidate.compression.levers)
+    return brought or candidate.compression.int4_share < 1
 
 
 def _all_low(candidate: Candidate) -> Candidate:

@@ -15,6 +15,7 @@ import numpy as np
 from objectives.accuracy import Scorer
 from objectives.adapt import Adapter, adapted
 from objectives.agreement import check_agreement
+from objectives.aware import parameter_count
 from objectives.blank import randomise
 from objectives.build import build
 from objectives.convert import CALIBRATION_SAMPLES, convert
@@ -125,7 +126,7 @@ class FoldWork:
         with clock("score"):
             value = self._metric(self._valid.y, scorer.scores(self._valid.x))
         trained = network.trained
-        return Form(data, value, trained.value, held, trained.curve, network.model.count_params(), inlet)
+        return Form(data, value, trained.value, held, trained.curve, parameter_count(network.model), inlet)
 
     def convert(self, network: tf_keras.Model, inlet: Inlet, candidate: Candidate) -> bytes:
         """Convert a network as the candidate and the setting ask."""

@@ -16,6 +16,7 @@ import numpy as np
 from objectives.accuracy import Scorer
 from objectives.adapt import Adapter, adapted
 from objectives.agreement import check_agreement
+from objectives.aware import parameter_count
 from objectives.brought.edges import edges, with_edges
 from objectives.brought.forms import form_in_child
 from objectives.brought.importing import ORIGINAL
@@ -111,7 +112,7 @@ class BroughtWork:
         with clock("score"):
             value = self._metric(self._valid.y, scorer.scores(self._valid.x))
         trained = network.trained
-        return Form(data, value, trained.value, held, trained.curve, network.model.count_params(), inlet)
+        return Form(data, value, trained.value, held, trained.curve, parameter_count(network.model), inlet)
 
     def _adapter(self, inlet: Inlet, clock: Clock) -> Adapter:
         setting = self._setting

@@ -9,6 +9,7 @@ from small import DIGITS, compressed, digits, mixed
 from objectives.accuracy import Scorer
 from objectives.adapt import Adapter
 from objectives.agreement import check_agreement, disagreement, tolerance
+from objectives.aware import parameter_count
 from objectives.blank import randomise
 from objectives.build import build
 from objectives.convert import convert
@@ -93,6 +94,11 @@ def test_aware_networks_keep_zeros_and_clusters_in_their_files(made, adapted, pr
     verify(data, candidate)
     assert accuracy(data) > 0.8
     assert accuracy(data) == pytest.approx(network.trained.value, abs=0.02)
+
+
+def test_what_awareness_adds_is_no_parameter(made):
+    aware = made(compressed(BASE, precision="int4", quantization="aware"))
+    assert parameter_count(aware.model) == made(BASE).model.count_params() < aware.model.count_params()
 
 
 def test_aware_of_4_bits_is_no_worse_than_rounding_to_them(made):
