@@ -10,9 +10,6 @@ per network. Rows that are finished are kept in the work folder and not run agai
 from __future__ import annotations
 
 import argparse
-import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +29,7 @@ from benchmarks.values import (
     save,
 )
 from hardware_profiles.anchor import calibrate
+from hardware_profiles.micro import ArenaUnknown, arena
 from hardware_profiles.profile import this_machine
 from hardware_profiles.runners.local import LocalRunner
 from objectives.accuracy import Scorer
@@ -97,17 +95,6 @@ LEVERS: dict[str, Compression] = {
     "half the filters, int4": Compression(keep=0.5, precision="int4"),
 }
 PENALTIES = (0.0, 1e-5, 1e-4, 1e-3)
-ARENA = """
-import sys
-import numpy as np
-from tflite_micro import runtime
-
-interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size=2**24)
-about = interpreter.get_input_details(0)
-interpreter.set_input(np.zeros(about["shape"], about["dtype"]), 0)
-interpreter.invoke()
-interpreter.print_allocations()
-"""
 SCRATCH_SLIM = "half from scratch for slimming's seconds, int8"
 SCRATCH_ALL = "half from scratch for the seconds of training and slimming, int8"
 REDUCTIONS: tuple[tuple[str, Reduction | None], ...] = (
@@ -267,11 +254,11 @@ def arena_row(network: str, lever: str, bench: Bench) -> ArenaRow:
     with TemporaryDirectory() as folder:
         path = Path(folder, "blank.tflite")
         path.write_bytes(bench.work.blank(candidate))
-        done = subprocess.run(
-            [sys.executable, "-c", ARENA, str(path)], capture_output=True, text=True, check=False, timeout=120
-        )
-    head = re.search(r"Arena allocation head (\d+) bytes", done.stderr)
-    return ArenaRow(network=network, lever=lever, arena_bytes=int(head[1]) if head else None)
+        try:
+            head = arena(path).head_bytes
+        except ArenaUnknown:
+            head = None
+    return ArenaRow(network=network, lever=lever, arena_bytes=head)
 
 
 def penalty_row(l1: float, home: Home) -> PenaltyRow:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from objectives.aware import aware, layer_names, low_bit_layers
 from objectives.cluster import tie
+from objectives.graphs import predict, scoring_graph
 from objectives.prune import prune
 from objectives.slim import transfer
 from objectives.train import (
@@ -20,8 +21,6 @@ from objectives.train import (
     Task,
     Trainer,
     fine_tuning_epochs,
-    predict,
-    scoring_graph,
     train,
 )
 from objectives.weights import Trained

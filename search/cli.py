@@ -12,6 +12,7 @@ import click
 
 from search.commands.devices import devices
 from search.commands.export import export
+from search.commands.measure import measure
 from search.commands.study import study
 from search.commands.upkeep import doctor, sync, ui
 from search.commands.views import front, studies, trials
@@ -40,7 +41,7 @@ def edgesearch(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (devices, study, studies, trials, front, export, sync, ui, doctor):
+for command in (devices, measure, study, studies, trials, front, export, sync, ui, doctor):
     edgesearch.add_command(command)
 
 

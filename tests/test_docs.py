@@ -40,6 +40,7 @@ ORDER = (
     "spaces",
     "compression",
     "export",
+    "measure",
     "hypervolume",
     "python",
     "security",

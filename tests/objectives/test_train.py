@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from small import DIGITS, dense, digits, mixed
 
+from objectives import graphs
 from objectives import train as training_module
 from objectives.build import build
+from objectives.graphs import predict, scoring_graph
 from objectives.inlet import Inlet
 from objectives.metrics import Metric, load_metric
 from objectives.normalise import Normaliser
@@ -18,8 +20,6 @@ from objectives.train import (
     Trainer,
     balanced_weights,
     learning_rates,
-    predict,
-    scoring_graph,
     train,
 )
 from spaces.candidate import Problem
@@ -202,7 +202,7 @@ def test_scores_of_many_samples_are_those_of_few(monkeypatch):
     task = digits()
     graph = scoring_graph(build(dense(8), DIGITS, 0), task.inlet)
     whole = predict(graph, task.valid.x)
-    monkeypatch.setattr(training_module, "SCORING_BATCH", 37)
+    monkeypatch.setattr(graphs, "SCORING_BATCH", 37)
     np.testing.assert_allclose(predict(graph, task.valid.x), whole, rtol=1e-5, atol=1e-6)
 
 
