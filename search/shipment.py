@@ -30,9 +30,12 @@ class TensorSpec(Value):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if (self.scale is None) != (self.zero_point is None) or (self.dtype == "float32" and self.scale):
+        given = {self.scale is not None, self.zero_point is not None}
+        may = {"float32": {False}, "int8": {True}, "int16": {True}}.get(self.dtype, {True, False})
+        if len(given) > 1 or not given <= may:
             raise ValueError(
-                f"a quantized tensor has scale and zero point, a float32 one neither: '{self.name}'"
+                f"a quantized tensor has scale and zero point, a float32 one neither: '{self.name}' is "
+                f"{self.dtype}"
             )
         return self
 
