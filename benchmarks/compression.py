@@ -29,6 +29,7 @@ from benchmarks.values import (
     save,
 )
 from hardware_profiles.anchor import calibrate
+from hardware_profiles.artifact import compressed_bytes
 from hardware_profiles.micro import ArenaUnknown, arena
 from hardware_profiles.profile import this_machine
 from hardware_profiles.runners.local import LocalRunner
@@ -209,7 +210,7 @@ def _row(
         validation=form.value,
         accuracy=bench.test(form),
         model_bytes=len(form.data),
-        compressed_bytes=form.compressed_bytes,
+        compressed_bytes=compressed_bytes(form.data),
         sparsity=form.held.sparsity,
         convert_s=seconds["convert"],
         lever_s=lever_s,
@@ -274,9 +275,9 @@ def penalty_row(l1: float, home: Home) -> PenaltyRow:
         l1=l1,
         accuracy=bench.test(dense),
         near_zero=dense.held.sparsity,
-        compressed_bytes=dense.compressed_bytes,
+        compressed_bytes=compressed_bytes(dense.data),
         pruned_accuracy=bench.test(pruned),
-        pruned_compressed_bytes=pruned.compressed_bytes,
+        pruned_compressed_bytes=compressed_bytes(pruned.data),
     )
 
 

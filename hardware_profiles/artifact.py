@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import zlib
 from pathlib import Path
 
 
@@ -27,6 +28,11 @@ class ArtifactStore:
     def path(self, sha256: str) -> Path:
         """Return where the bytes of that digest lie."""
         return self.root / sha256[:2] / f"{sha256}.tflite"
+
+
+def compressed_bytes(data: bytes) -> int:
+    """Return the size of a file deflated at the highest level: what is downloaded."""
+    return len(zlib.compress(data, 9))
 
 
 def write_atomically(path: Path, data: bytes) -> None:

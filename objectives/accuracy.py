@@ -14,14 +14,35 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def scores(data: bytes, samples: Array) -> Array:
+    """Return what a file gives for samples as it takes them, one at a time.
+
+    `samples` is (samples, *input_shape); the result (samples, *output_shape), float32.
+    """
+    interpreter = loaded(data)
+    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    found = np.empty((len(samples), *sink["shape"][1:]), np.float32)
+    for number, sample in enumerate(samples):
+        interpreter.set_tensor(source["index"], np.asarray(sample, source["dtype"])[None])
+        interpreter.invoke()
+        found[number] = interpreter.get_tensor(sink["index"])[0]
+    return found
+
+
+def loaded(data: bytes) -> Any:
+    """Return an interpreter with a file, on one thread."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
 class Scorer:
     """A loaded `.tflite`. Quantizes and dequantizes at the edges where the file asks for it."""
 
     def __init__(self, data: bytes, normaliser: Normaliser) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter = Interpreter(model_content=data, num_threads=1)
-        self._interpreter.allocate_tensors()
+        self._interpreter = loaded(data)
         self._normaliser = normaliser
         self.input = self._interpreter.get_input_details()[0]
         self.output = self._interpreter.get_output_details()[0]

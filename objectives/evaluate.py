@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from hardware_profiles.artifact import ArtifactStore
+from hardware_profiles.artifact import ArtifactStore, compressed_bytes
 from hardware_profiles.connect import connect
 from hardware_profiles.errors import DeviceError, MeasuringFailed
 from hardware_profiles.machine import machine_id
@@ -122,7 +122,7 @@ class Evaluator:
         source = self._source("measured")
         return (
             *_bytes(len(form.data), source),
-            Measurement(metric="compressed_bytes", value=form.compressed_bytes, source=source),
+            Measurement(metric="compressed_bytes", value=compressed_bytes(form.data), source=source),
         )
 
     def _source(self, provenance: Provenance) -> Source:

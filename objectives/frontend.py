@@ -21,8 +21,8 @@ _OPTIONS = {"SUB": "SubOptions", "MUL": "MulOptions", "MINIMUM": "MaximumMinimum
 _OPTIONS["MAXIMUM"] = _OPTIONS["MINIMUM"]
 
 
-def named(data: bytes, source: str = INPUT_NAME, sink: str = OUTPUT_NAME) -> bytes:
-    """Return the file with its input and output named, and no other names.
+def named(data: bytes) -> bytes:
+    """Return the file with its input named `input`, its output `logits`, and no other names.
 
     Keras numbers its layers through the life of a process, so with their names a file would be the
     longer the later its network was built.
@@ -31,16 +31,19 @@ def named(data: bytes, source: str = INPUT_NAME, sink: str = OUTPUT_NAME) -> byt
     graph = model.subgraphs[0]
     for tensor in graph.tensors:
         tensor.name = None
-    graph.tensors[graph.inputs[0]].name = source
-    graph.tensors[graph.outputs[0]].name = sink
+    graph.tensors[graph.inputs[0]].name = INPUT_NAME
+    graph.tensors[graph.outputs[0]].name = OUTPUT_NAME
     return pack(model)
 
 
 def with_normaliser(data: bytes, normaliser: Normaliser) -> bytes:
     """Return the file for raw values: SUB and MUL in front, and MAXIMUM and MINIMUM where it clips.
 
-    The file must have one float32 input of static shape, and so has the result.
+    A normaliser that changes nothing leaves the file as it is. The file must have one float32 input of
+    static shape, and so has the result.
     """
+    if normaliser.changes_nothing:
+        return data
     model = unpack(data)
     editor = _Editor(model)
     steps = [("SUB", normaliser.offset), ("MUL", normaliser.scale)]

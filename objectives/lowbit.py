@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from objectives.accuracy import scores as run
 from objectives.flatbuffer import constant, op_name, pack, schema, unpack
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -69,45 +70,37 @@ def rounded_to_4_bits(kernel: Array, axis: int) -> Array:
 def _trial_of(data: bytes, layers: list[Any], samples: Array) -> Callable[[int | None], Array]:
     def scores(number: int | None) -> Array:
         if number is None:
-            return _run(data, samples)
+            return run(data, samples)
         model = unpack(data)
         stored = model.subgraphs[0].tensors[layers[number].inputs[1]]
         values = constant(model, stored)
         assert values is not None  # seen to by the verification of the float32 file
         coarse = rounded_to_4_bits(values, 0).astype("<f4")
         model.buffers[stored.buffer].data = np.frombuffer(coarse.tobytes(), np.uint8)
-        return _run(pack(model), samples)
+        return run(pack(model), samples)
 
     return scores
 
 
-def _run(data: bytes, samples: Array) -> Array:
-    from ai_edge_litert.interpreter import Interpreter
+def static(made: Any, activation_bits: int, *, float_edges: bool) -> None:
+    """Ask for 8-bit weights and activations of so many bits; `float_edges` leaves both ends as they are."""
+    from ai_edge_quantizer import algorithm_manager, qtyping
 
-    interpreter = Interpreter(model_content=data, num_threads=1)
-    interpreter.allocate_tensors()
-    source, sink = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    found = []
-    for sample in samples:
-        interpreter.set_tensor(source, sample[None])
-        interpreter.invoke()
-        found.append(interpreter.get_tensor(sink)[0])
-    return np.stack(found)
+    operations, none = qtyping.TFLOperationName, algorithm_manager.AlgorithmName.NO_QUANTIZE
+    made.add_static_config(".*", operations.ALL_SUPPORTED, activation_bits, 8)
+    if float_edges:
+        for edge in (operations.INPUT, operations.OUTPUT):
+            made.update_quantization_recipe(".*", edge, algorithm_key=none)
 
 
 def _mix(made: Any, low: list[str], *, float_edges: bool) -> None:
     """Ask for 8 bits everywhere, and for 4-bit weights in the operators whose outputs are named."""
-    from ai_edge_quantizer import algorithm_manager, qtyping
+    from ai_edge_quantizer import qtyping
 
-    operations = qtyping.TFLOperationName
-    made.add_static_config(".*", operations.ALL_SUPPORTED, 8, 8)
-    if float_edges:
-        for edge in (operations.INPUT, operations.OUTPUT):
-            none = algorithm_manager.AlgorithmName.NO_QUANTIZE
-            made.update_quantization_recipe(".*", edge, algorithm_key=none)
+    static(made, 8, float_edges=float_edges)
     for name in low:
         for operation in LOW_BIT_OPS:
-            made.add_static_config(f"^{name};?$", operations[operation], 8, 4)
+            made.add_static_config(f"^{name};?$", qtyping.TFLOperationName[operation], 8, 4)
 
 
 def perform(data: bytes, recipe: Callable[[Any], None], samples: Array) -> bytes:

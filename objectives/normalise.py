@@ -59,6 +59,11 @@ class Normaliser(Value):
         clip = None if x_train.dtype == np.uint8 else FLOAT_CLIP
         return cls(offset=tuple(offset.tolist()), scale=tuple(scale.tolist()), clip=clip)
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether samples are left as they are: those of a network that normalises for itself."""
+        return self.clip is None and not any(self.offset) and set(self.scale) == {1.0}
+
     def apply(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return normalised samples as float32 in the shape of `x`; its last axis is columns or channels."""
         z = x.astype(np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,11 +72,6 @@ class Form:
     curve: tuple[Any, ...]
     parameters: int
     inlet: Inlet
-
-    @property
-    def compressed_bytes(self) -> int:
-        """Size of the file deflated at the highest level, as it is downloaded."""
-        return len(zlib.compress(self.data, 9))
 
 
 class FoldWork:

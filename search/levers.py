@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hardware_profiles.profile import HardwareProfile, load_profile
 from objectives.brought.importing import import_model
 from objectives.brought.value import BroughtModel
 from search.errors import StudyError
-from search.options import folder
 from spaces.candidate import LAST_FIELD, PRECISIONS
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def lever_table(plan: StudyPlan, places: Places) -> list[LeverRow]:
         raise StudyError("--dry-run shows what can be done to a network of yours; give --model")
     profile = load_profile(plan.device, places.devices)
     places.home.ensure_writable()
-    model = import_model(folder(plan.model), places.home.models)
+    model = import_model(Path(plan.model).expanduser(), places.home.models)
     return [*_conversions(profile), *_trained(model, plan)]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hardware_profiles.anchor import calibrate
+from hardware_profiles.artifact import compressed_bytes
 from hardware_profiles.connect import connect
 from hardware_profiles.micro import Arena, ArenaUnknown, arena
 from hardware_profiles.profile import load_profile
@@ -41,7 +41,7 @@ def measure(models: list[Path], device: str, threads: int, places: Places) -> li
     runner = connect(load_profile(device, places.devices), threads)
     latencies = runner.measure(models, calibrate(runner))
     return [
-        Measured(path, latency, len(data), len(zlib.compress(data, 9)), _arena(path), *sides)
+        Measured(path, latency, len(data), compressed_bytes(data), _arena(path), *sides)
         for path, latency, data, sides in zip(models, latencies, contents, specs, strict=True)
     ]
 

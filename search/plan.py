@@ -1,6 +1,5 @@
 """What a study needs, as one value: read from YAML or flags, written back into the study."""
 
-import math
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -47,7 +46,8 @@ class Limits(Value):
     """Hard limits: what breaks one cannot be on the front.
 
     `accuracy_drop` is in points against the network that was brought: hundredths of a metric to maximise,
-    hundredths of the network's own value of one to minimise.
+    hundredths of the network's own value of one to minimise. `accuracy_against_model` is what that comes to,
+    and is set when the network was measured.
     """
 
     accuracy: float | None = None
@@ -55,6 +55,18 @@ class Limits(Value):
     model_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
     compressed_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
     accuracy_drop: Annotated[float, Field(ge=0)] | None = None
+    accuracy_against_model: float | None = None
+
+    def bounds(self, direction: Direction) -> dict[Objective, float | None]:
+        """Return the bound on each metric, of the two on accuracy the stricter one."""
+        given = [v for v in (self.accuracy, self.accuracy_against_model) if v is not None]
+        strictest = max(given) if direction == "maximize" and given else min(given, default=None)
+        return {
+            "accuracy": strictest,
+            "latency_ms": self.latency_ms,
+            "model_bytes": self.model_bytes,
+            "compressed_bytes": self.compressed_bytes,
+        }
 
 
 class StudyPlan(Value):
@@ -119,18 +131,18 @@ class StudyPlan(Value):
         return self
 
     def measured_against(self, baseline: float | None) -> Self:
-        """Return the plan with its limit on the drop of accuracy as one on accuracy itself.
+        """Return the plan with what its limit on the drop of accuracy comes to.
 
-        `baseline` is what the network that was brought shows on validation data.
+        `baseline` is what the network that was brought shows on validation data. The limit on accuracy
+        itself stays as it was given, so that another drop may be wider than the last.
         """
-        drop = self.limits.accuracy_drop
-        if baseline is None or drop is None:
-            return self
-        if self.metric_direction == "maximize":
-            least = max(self.limits.accuracy or -math.inf, baseline - drop / 100)
-        else:
-            least = min(self.limits.accuracy or math.inf, baseline * (1 + drop / 100))
-        return self.model_copy(update={"limits": self.limits.model_copy(update={"accuracy": least})})
+        drop, bound = self.limits.accuracy_drop, None
+        if baseline is not None and drop is not None:
+            maximized = self.metric_direction == "maximize"
+            bound = baseline - drop / 100 if maximized else baseline * (1 + drop / 100)
+        return self.model_copy(
+            update={"limits": self.limits.model_copy(update={"accuracy_against_model": bound})}
+        )
 
     @property
     def counts(self) -> Literal["stored", "compressed"]:
@@ -149,7 +161,7 @@ class StudyPlan(Value):
     def goals(self) -> tuple[Goal, ...]:
         """The goals in the order of METRICS."""
         directions: dict[str, Direction] = {"accuracy": self.metric_direction}
-        limits = self.limits.model_dump()
+        limits = self.limits.bounds(self.metric_direction)
         return tuple(
             Goal(
                 metric=metric,

@@ -92,7 +92,7 @@ def numbered(study: StudyRecord, number: int) -> TrialRecord:
 
 def limit_goals(plan: StudyPlan, limits: Limits) -> tuple[Goal, ...]:
     """Return the limits as goals that are no objectives, with the plan's directions and statistic."""
-    bounds = limits.model_dump()
+    bounds = limits.bounds(plan.metric_direction)
     return tuple(
         Goal(
             metric=metric,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -28,7 +29,6 @@ from search.errors import StudyError
 from search.home import writing
 from search.hypervolume import scales_of
 from search.lease import Lease
-from search.options import folder
 from search.places import Places
 from search.plan import StudyPlan
 from search.rejudge import recovered, rejudge
@@ -93,7 +93,7 @@ class Prepared:
             load_space(plan.space)
         load_metric(plan.metric, plan.metric_direction)
         places.home.ensure_writable()
-        model = import_model(folder(plan.model), places.home.models) if plan.model else None
+        model = import_model(Path(plan.model).expanduser(), places.home.models) if plan.model else None
         spec = plan.data if model is None else plan.data.model_copy(update={"keep_constant": True})
         data = prepare(spec, places.home.data)
         if model is not None:

@@ -257,7 +257,7 @@ def trials_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
     table.add_column("state", no_wrap=True)
     for heading in (study.plan.metric, f"latency ({provenances(shown)})", "size"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
-    table.add_column("architecture, or why it ended", overflow="fold")
+    table.add_column("what was tried, or why it ended", overflow="fold")
     for record in shown:
         cells = row(record)
         table.add_row(
@@ -266,9 +266,13 @@ def trials_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
             _fraction(cells["accuracy"]),
             human_latency(record),
             _size_text(cells["model_bytes"]),
-            Text(str(cells["reason"] or cells.get("architecture", "–"))),
+            Text(str(cells["reason"] or _tried(cells))),
         )
     return table
+
+
+def _tried(cells: dict[str, Cell]) -> str:
+    return " · ".join(str(cells[key]) for key in ("architecture", "compression") if cells.get(key)) or "–"
 
 
 def _fraction(value: Cell) -> str:

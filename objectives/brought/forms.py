@@ -6,17 +6,18 @@ input and output stay as they are: float32 (or the integers that the network tak
 
 from __future__ import annotations
 
-import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from objectives.accuracy import loaded, scores
 from objectives.brought.edges import edges, with_edges
 from objectives.brought.guard import guarded
 from objectives.errors import ObjectiveError
 from objectives.flatbuffer import op_name, pack, unpack
-from objectives.lowbit import LOW_BIT_OPS, name_everything, perform, quantized
+from objectives.lowbit import LOW_BIT_OPS, name_everything, perform, quantized, static
 from objectives.verify import SMALLEST_DYNAMIC_KERNEL
 from spaces.candidate import Precision
 
@@ -72,39 +73,16 @@ def post_training(data: bytes, precision: Precision, int4_share: float, samples:
     if precision not in WITHOUT_RANGES:
         _refuse_loops(data, precision)
     fed = np.asarray(samples, _input_type(data))
-    with warnings.catch_warnings():
-        # Of its runtime on itself: to find ranges, the quantizer looks at every tensor.
-        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
-        if precision == "int4":
-            _refuse_no_low_bit(data)
-            made = quantized(data, int4_share, fed, float_edges=True)
-        else:
-            made = _quantized_by(_RECIPES[precision], data, fed)
+    if precision == "int4":
+        _refuse_no_low_bit(data)
+        made = quantized(data, int4_share, fed, float_edges=True)
+    else:
+        made = _quantized_by(_RECIPES[precision], data, fed)
     return with_edges(made, edges(data))
 
 
-def scores(data: bytes, samples: Array) -> Array:
-    """Return what a file gives for samples, (samples, *input_shape), one at a time: float32."""
-    interpreter = _interpreter(data)
-    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    found = np.empty((len(samples), *sink["shape"][1:]), np.float32)
-    for number, sample in enumerate(samples):
-        interpreter.set_tensor(source["index"], np.asarray(sample, source["dtype"])[None])
-        interpreter.invoke()
-        found[number] = interpreter.get_tensor(sink["index"])[0]
-    return found
-
-
-def _interpreter(data: bytes) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=data, num_threads=1)
-    interpreter.allocate_tensors()
-    return interpreter
-
-
 def _input_type(data: bytes) -> Any:
-    return _interpreter(data).get_input_details()[0]["dtype"]
+    return loaded(data).get_input_details()[0]["dtype"]
 
 
 def _refuse_loops(data: bytes, precision: Precision) -> None:
@@ -167,23 +145,9 @@ def _dynamic_int8(made: Any) -> None:
     )
 
 
-def _static(activation_bits: int) -> Callable[[Any], None]:
-    """8-bit weights, and activations of so many bits; what comes in and goes out stays float32."""
-
-    def recipe(made: Any) -> None:
-        from ai_edge_quantizer import algorithm_manager, qtyping
-
-        operations, none = qtyping.TFLOperationName, algorithm_manager.AlgorithmName.NO_QUANTIZE
-        made.add_static_config(".*", operations.ALL_SUPPORTED, activation_bits, 8)
-        for edge in (operations.INPUT, operations.OUTPUT):
-            made.update_quantization_recipe(".*", edge, algorithm_key=none)
-
-    return recipe
-
-
 _RECIPES: dict[Precision, Callable[[Any], None]] = {
     "float16": _float16,
     "dynamic-int8": _dynamic_int8,
-    "int8": _static(8),
-    "int16x8": _static(16),
+    "int8": partial(static, activation_bits=8, float_edges=True),
+    "int16x8": partial(static, activation_bits=16, float_edges=True),
 }

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
+from objectives.accuracy import scores
 from objectives.agreement import disagreement
 from objectives.brought.edges import Edges, with_edges
-from objectives.brought.forms import scores
 from objectives.brought.guard import first_line, guarded
 from objectives.brought.value import BroughtModel
 from objectives.errors import ObjectiveError

@@ -19,7 +19,7 @@ from objectives.agreement import check_agreement
 from objectives.aware import parameter_count
 from objectives.brought.edges import edges, with_edges
 from objectives.brought.forms import form_in_child
-from objectives.brought.importing import ORIGINAL
+from objectives.brought.importing import original
 from objectives.brought.twin import load_twin
 from objectives.convert import CALIBRATION_SAMPLES, convert
 from objectives.inlet import Inlet
@@ -50,6 +50,7 @@ class BroughtWork:
         self._models: Path = setting.models
         self._train = Samples(self._fed(data.x_dev[fold.train]), data.y_dev[fold.train])
         self._valid = Samples(self._fed(data.x_dev[fold.valid]), data.y_dev[fold.valid])
+        self._forms: dict[tuple[Precision, float], tuple[bytes, Array]] = {}
         width = self._model.input_shape[-1]
         self.normaliser = Normaliser(offset=(0.0,) * width, scale=(1.0,) * width)
 
@@ -61,41 +62,41 @@ class BroughtWork:
         """
         if candidate.compression.levers:
             return self._tuned(candidate, store, clock)
-        data, scores = self._made(candidate, clock)
+        with clock("convert"):
+            data, scores = self._made(candidate)
+            _, exact = self._child("float32", 1.0)
         with clock("verify"):
             held = verify(data, candidate)
             some = slice(0, AGREEING_SAMPLES)
-            check_agreement(scores[some], self._exact[1][some], candidate.compression)
-        value, whole = self._metric(self._valid.y, scores), self._metric(self._valid.y, self._exact[1])
+            check_agreement(scores[some], exact[some], candidate.compression)
+        value, whole = self._metric(self._valid.y, scores), self._metric(self._valid.y, exact)
         return Form(data, value, whole, held, (), self._model.parameters, Inlet(self.normaliser))
 
     def blank(self, candidate: Candidate) -> bytes:
-        """Return the file of the network as it was brought: it weighs what an adapted one weighs."""
-        return self._made(candidate, Clock())[0]
+        """Return the file of the network as it was brought: it weighs about what an adapted one weighs."""
+        return self._made(candidate)[0]
 
     def _fed(self, x: Array) -> Array:
         return x.reshape(len(x), *self._model.input_shape)
 
     @cached_property
     def _original(self) -> bytes:
-        return (self._models / self._model.digest / ORIGINAL).read_bytes()
+        return original(self._models, self._model.digest)
 
     @cached_property
-    def _exact(self) -> tuple[bytes, Array]:
-        """The float32 file, and its scores on validation data."""
-        return self._child("float32", 1.0)
+    def _samples(self) -> _Samples:
+        return _Samples(self._train.x[:CALIBRATION_SAMPLES], self._valid.x)
 
-    def _made(self, candidate: Candidate, clock: Clock) -> tuple[bytes, Array]:
+    def _made(self, candidate: Candidate) -> tuple[bytes, Array]:
         compression = candidate.compression
-        with clock("convert"):
-            if compression.precision == "float32":
-                return self._exact
-            return self._child(compression.precision, compression.int4_share)
+        return self._child(compression.precision, compression.int4_share)
 
     def _child(self, precision: Precision, share: float) -> tuple[bytes, Array]:
-        some = self._train.x[:CALIBRATION_SAMPLES]
-        made: tuple[bytes, Array] = _in_child(self._original, precision, share, some, self._valid.x)
-        return made
+        """Return a form and its scores on validation data: there are few, and each is made once."""
+        if (precision, share) not in self._forms:
+            paths = self._samples.calibration, self._samples.samples
+            self._forms[precision, share] = form_in_child(self._original, precision, share, *paths)
+        return self._forms[precision, share]
 
     def _tuned(self, candidate: Candidate, store: WeightStore, clock: Clock) -> Form:
         inlet = Inlet(self.normaliser)
@@ -127,23 +128,26 @@ class BroughtWork:
         return weights_name(self._setting, stage, self._index)
 
 
+class _Samples:
+    """Calibration and validation samples in files that child processes read; they go with this object."""
+
+    def __init__(self, calibration: Array, samples: Array) -> None:
+        self._folder = TemporaryDirectory(prefix="edgesearch-")
+        self.calibration = Path(self._folder.name, "calibration.npy")
+        self.samples = Path(self._folder.name, "samples.npy")
+        np.save(self.calibration, calibration)
+        np.save(self.samples, samples)
+
+
 def value_as_it_is(model: BroughtModel, models: Path, data: Data, metric: Metric) -> float:
     """Return the metric of a network as it was brought on validation data, the mean over folds.
 
     Raises ChildFailed where it cannot be run.
     """
-    original = (models / model.digest / ORIGINAL).read_bytes()
-    values = []
+    file, values = original(models, model.digest), []
     for fold in data.folds:
         x = data.x_dev[fold.valid]
-        scores = _in_child(original, "float32", 1.0, x[:0], x.reshape(len(x), *model.input_shape))[1]
+        kept = _Samples(x[:0], x.reshape(len(x), *model.input_shape))
+        _, scores = form_in_child(file, "float32", 1.0, kept.calibration, kept.samples)
         values.append(metric(data.y_dev[fold.valid], scores))
     return float(np.mean(values))
-
-
-def _in_child(data: bytes, precision: Precision, share: float, calibration: Array, samples: Array) -> Any:
-    with TemporaryDirectory(prefix="edgesearch-") as folder:
-        paths = Path(folder, "calibration.npy"), Path(folder, "samples.npy")
-        for path, array in zip(paths, (calibration, samples), strict=True):
-            np.save(path, array)
-        return form_in_child(data, precision, share, *paths)

@@ -4,6 +4,7 @@ import brought_models
 import numpy as np
 import pytest
 
+from objectives.accuracy import scores
 from objectives.agreement import disagreement
 from objectives.brought import forms
 from objectives.brought.edges import Edges, edges, with_edges
@@ -57,7 +58,7 @@ def test_a_form_stores_what_was_asked_and_computes_the_same(files, name, precisi
     made = forms.post_training(data, precision, 1.0, samples)
     for kernel in kernels(made):
         assert (kernel.weights, kernel.activations) == asked(kernel, precision)
-    assert disagreement(forms.scores(made, samples), expected) < CLOSE[precision]
+    assert disagreement(scores(made, samples), expected) < CLOSE[precision]
     assert (made == data) == (precision == "float32")
 
 
@@ -98,7 +99,7 @@ def test_a_large_file_keeps_its_constants(warm, precision):
     data = with_edges(lite(warm, network, (1, 600)), Edges("in", "out"))
     samples = generator.normal(0, 1, (30, 600)).astype(np.float32)
     made = forms.post_training(data, precision, 1.0, samples)
-    assert disagreement(forms.scores(made, samples), forms.scores(data, samples)) < CLOSE[precision]
+    assert disagreement(scores(made, samples), scores(data, samples)) < CLOSE[precision]
     assert all(buffer.offset == 0 for buffer in unpack(made).buffers)
 
 
@@ -138,10 +139,10 @@ def test_whole_numbers_as_input_stay_so(warm):
 
     data = with_edges(lite(warm, network, (1, 3), warm.int32), Edges("words", "logits"))
     samples = np.random.default_rng(2).integers(0, 10, (20, 3))
-    exact = forms.scores(data, samples)
+    exact = scores(data, samples)
     for precision in ("float16", "dynamic-int8", "int8"):
         made = forms.post_training(data, precision, 1.0, samples)
-        assert disagreement(forms.scores(made, samples), exact) < 0.1
+        assert disagreement(scores(made, samples), exact) < 0.1
         graph = unpack(made).subgraphs[0]
         assert type_name(graph.tensors[graph.inputs[0]].type) == "INT32"
 

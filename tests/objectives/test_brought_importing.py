@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from brought_models import CLASSES, MAKERS, fed, keras_of, outputs, saved
 
+from objectives.accuracy import scores
 from objectives.agreement import disagreement
 from objectives.brought import forms, importing
 from objectives.brought.edges import Edges, edges
@@ -52,7 +53,7 @@ def test_a_keras_network_is_imported_with_a_twin(here, tmp_path, name, generatio
     expected = outputs(network, samples)
     data = original(tmp_path / "root", about.digest)
     assert edges(data) == Edges(about.input_name, about.output_name)
-    assert disagreement(forms.scores(data, samples), expected) < 1e-4
+    assert disagreement(scores(data, samples), expected) < 1e-4
     assert disagreement(outputs(load_twin(tmp_path / "root", about.digest), samples), expected) < 1e-4
 
 
@@ -72,7 +73,7 @@ def test_a_saved_model_is_imported_without_a_twin(here, tmp_path, name, generati
     samples = fed(network)
     data = original(tmp_path / "root", about.digest)
     assert edges(data) == Edges(about.input_name, about.output_name)
-    assert disagreement(forms.scores(data, samples), outputs(network, samples)) < 1e-4
+    assert disagreement(scores(data, samples), outputs(network, samples)) < 1e-4
     with pytest.raises(ObjectiveError, match=f"the network {about.digest} has no twin"):
         load_twin(tmp_path / "root", about.digest)
 
@@ -123,7 +124,7 @@ def has_no_twin(network, folder, match):
     assert set(about.levers.values()) == {about.trainable}
     assert not list((folder / "root" / about.digest).glob("twin.*"))
     data = original(folder / "root", about.digest)
-    assert disagreement(forms.scores(data, fed(network)), outputs(network, fed(network))) < 1e-4
+    assert disagreement(scores(data, fed(network)), outputs(network, fed(network))) < 1e-4
 
 
 def test_other_weights_than_the_networks_are_found_out(here, tmp_path, monkeypatch):
@@ -326,7 +327,7 @@ def test_recurrent_layers_of_an_open_batch_are_refused_and_those_of_a_single_sam
     for path in (tmp_path / "one", saved(network, tmp_path / "mine.keras")):
         about = import_model(path, tmp_path / "root")
         data = original(tmp_path / "root", about.digest)
-        assert disagreement(forms.scores(data, fed(network)), outputs(network, fed(network))) < 1e-4
+        assert disagreement(scores(data, fed(network)), outputs(network, fed(network))) < 1e-4
         forms.post_training(data, "dynamic-int8", 1.0, fed(network))
         with pytest.raises(
             ObjectiveError, match="inside the loop of a recurrent layer cannot be seen; ask for"
@@ -352,7 +353,7 @@ def test_words_are_taken_as_whole_numbers(here, tmp_path):
     about = import_model(saved(network, tmp_path / "mine.keras"), tmp_path / "root")
     assert (about.input_dtype, about.trainable) == ("int32", None)
     words = np.random.default_rng(0).integers(0, 10, (20, 6)).astype(np.int32)
-    found = forms.scores(original(tmp_path / "root", about.digest), words)
+    found = scores(original(tmp_path / "root", about.digest), words)
     assert disagreement(found, outputs(network, words)) < 1e-4
 
 
@@ -362,7 +363,7 @@ def test_a_child_process_imports(warm, tmp_path, generation, suffix):
     network = MAKERS["conv"](generation)
     about = import_model(saved(network, tmp_path / f"mine{suffix}"), tmp_path / "root")
     samples = fed(network)
-    found = forms.scores(original(tmp_path / "root", about.digest), samples)
+    found = scores(original(tmp_path / "root", about.digest), samples)
     assert disagreement(found, outputs(network, samples)) < 1e-4
 
 

@@ -109,6 +109,17 @@ def test_the_exported_network_keeps_its_names_and_takes_all_its_columns(here, ca
     assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx([1.0] * 4, abs=0.05)
 
 
+def test_nothing_is_put_in_front_of_a_network_that_normalises_for_itself(here):
+    """Neither in a file that was only converted nor in one that was fine-tuned."""
+    from objectives.flatbuffer import op_name, unpack
+
+    files = list((here / "home" / "artifacts").rglob("*.tflite"))
+    for file in files:
+        model = unpack(file.read_bytes())
+        assert op_name(model, model.subgraphs[0].operators[0]) != "SUB"
+    assert len(files) > 1
+
+
 @pytest.mark.parametrize(
     ("model", "unusable"),
     [("mine.keras", {"slimming"}), ("saved", {"slimming", "sparsity", "clustering", "aware training"})],

@@ -241,3 +241,23 @@ def test_what_is_no_text_passes():
 
 def test_a_plan_is_frozen_and_has_no_address():
     assert not {"storage", "tracking_uri", "ray_address", "home"} & set(StudyPlan.model_fields)
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_wider_drop_relaxes_what_a_narrower_one_came_to(direction):
+    """Taken up again, the plan that was stored is the start: what was derived must not be given."""
+    content = {"data": "digits", "model": "mine.keras", "metric_direction": direction}
+    narrow = make_plan({**content, "limits": {"accuracy_drop": 1}}).measured_against(0.9)
+    stored = narrow.model_dump(mode="json")
+    wide = make_plan(merged(stored, {"limits.accuracy_drop": 5})).measured_against(0.9)
+    sign = 1 if direction == "maximize" else -1
+    (one,), (other,) = ([g.limit for g in p.goals if g.metric == "accuracy"] for p in (narrow, wide))
+    assert sign * other < sign * one
+    assert one == pytest.approx(0.89 if direction == "maximize" else 0.909)
+
+
+def test_of_two_limits_on_accuracy_the_stricter_one_counts():
+    content = {"data": "digits", "model": "mine.keras"}
+    for least, expected in ((0.5, 0.89), (0.95, 0.95)):
+        plan = make_plan({**content, "limits": {"accuracy_drop": 1, "accuracy": least}}).measured_against(0.9)
+        assert [g.limit for g in plan.goals if g.metric == "accuracy"] == [pytest.approx(expected)]
