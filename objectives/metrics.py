@@ -14,7 +14,7 @@ from objectives.datasets.wording import one_line, suggestion
 from objectives.errors import ObjectiveError
 from objectives.goals import Direction
 
-Labels = npt.NDArray[np.integer[Any]]
+Labels = npt.NDArray[Any]
 Scores = npt.NDArray[Any]
 
 RESAMPLES = 1000
@@ -31,15 +31,16 @@ class Metric:
     def __call__(self, y_true: Labels, scores: Scores) -> float:
         """Return the metric of `scores` (samples, classes), the higher the likelier, for labels (samples,).
 
+        Where targets are no classes it is that of outputs (samples, …) for targets (samples, …).
+
         Raises ObjectiveError if a user's function raises, or returns what is no finite number.
         """
         try:
             value = float(self.function(y_true, scores))
         except Exception as error:  # whatever a user's function raises
             raise ObjectiveError(
-                f"metric '{self.name}' failed with {one_line(error)}; it is called with labels "
-                "(samples,) and "
-                "scores (samples, classes) and returns a number"
+                f"metric '{self.name}' failed with {one_line(error)}; it is called with targets of shape "
+                f"{np.shape(y_true)} and scores of shape {np.shape(scores)} and returns a number"
             ) from error
         if not math.isfinite(value):
             raise ObjectiveError(
@@ -103,17 +104,30 @@ def majority_value(metric: Metric, y_train: Labels, y_valid: Labels, classes: in
     return metric(y_valid, scores)
 
 
+def blind_value(metric: Metric, y_true: Labels, scores: Scores, *, seed: int = 0) -> float:
+    """Return the metric of a network's outputs dealt out to the wrong samples: right in kind, blind to x."""
+    places = np.random.default_rng(seed).permutation(len(scores))
+    return metric(y_true, scores[places])
+
+
 def interval(
-    metric: Metric, y_true: Labels, scores: Scores, *, confidence: float = 0.95, seed: int = 0
+    metric: Metric,
+    y_true: Labels,
+    scores: Scores,
+    *,
+    classes: bool = True,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Return the bounds between which the metric of all there is lies, judged from these samples.
 
-    Wilson's for accuracy, a bootstrap for every other metric.
+    Wilson's for accuracy, a bootstrap for every other metric, within the classes where there are any.
     """
     if metric.function is accuracy:
         correct = int(np.sum(scores.argmax(axis=1) == y_true))
         return wilson_interval(correct, len(y_true), confidence)
-    return bootstrap_interval(metric, y_true, scores, confidence=confidence, seed=seed)
+    strata = y_true if classes else np.zeros(len(y_true), int)
+    return bootstrap_interval(metric, y_true, scores, strata=strata, confidence=confidence, seed=seed)
 
 
 def wilson_interval(correct: int, samples: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -134,16 +148,22 @@ def wilson_interval(correct: int, samples: int, confidence: float = 0.95) -> tup
 
 
 def bootstrap_interval(
-    metric: Metric, y_true: Labels, scores: Scores, *, confidence: float = 0.95, seed: int = 0
+    metric: Metric,
+    y_true: Labels,
+    scores: Scores,
+    *,
+    strata: Labels,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Return the percentile interval of the metric over 1,000 seeded resamples, widened to hold its value.
 
     Efron, Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. Samples are drawn within their
-    class: the split fixed how many each has, and a resample without a class would have another
-    meaning for a mean over classes.
+    class, which `strata` (samples,) names: the split fixed how many each has, and a resample without a
+    class would have another meaning for a mean over classes.
     """
     generator = np.random.default_rng(seed)
-    members = [np.flatnonzero(y_true == label) for label in np.unique(y_true)]
+    members = [np.flatnonzero(strata == label) for label in np.unique(strata)]
     values = []
     for _ in range(RESAMPLES):
         drawn = np.concatenate([generator.choice(rows, len(rows)) for rows in members])

@@ -17,7 +17,7 @@ from objectives.agreement import check_agreement
 from objectives.aware import parameter_count
 from objectives.blank import randomise
 from objectives.build import build
-from objectives.convert import CALIBRATION_SAMPLES, convert
+from objectives.convert import AGREEING_SAMPLES, CALIBRATION_SAMPLES, shipped
 from objectives.errors import Mismatch
 from objectives.inlet import Inlet, InletFitter
 from objectives.metrics import Metric
@@ -39,7 +39,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Part of the name of kept weights. A change to what builds, trains or adapts networks that changes what
 # they would be must change this number.
 RECIPE = 4
-AGREEING_SAMPLES = 64
 
 
 @dataclass
@@ -105,26 +104,26 @@ class FoldWork:
     def form(self, candidate: Candidate, store: WeightStore, clock: Clock) -> Form:
         """Return the candidate's file and what it shows on this fold.
 
-        Raises Mismatch where the file is not what was asked, Diverged where training was not finite.
+        Raises Mismatch where the file is not what was asked, Diverged where training was not finite, and
+        ChildFailed where converter or interpreter crashed.
         """
         with clock("reduce"):
             inlet = self.inlet(candidate)
         network = adapted(self._adapter(inlet, clock), candidate, store, self._name)
         with clock("convert"):
-            data = self.convert(network.model, inlet, candidate)
+            data, scores = self._shipped(network.model, inlet, candidate)
         with clock("verify"):
             held = verify(data, candidate)
             self._refuse_lost_columns(data, inlet, candidate)
-            scorer = Scorer(data, self.normaliser)
-            self._refuse_disagreement(scorer, network.model, inlet, candidate)
+            self._refuse_disagreement(scores, network.model, inlet, candidate)
         with clock("score"):
-            value = self._metric(self._valid.y, scorer.scores(self._valid.x))
+            value = self._metric(self._valid.y, Scorer(data, self.normaliser).scores(self._valid.x))
         trained = network.trained
         return Form(data, value, trained.value, held, trained.curve, parameter_count(network.model), inlet)
 
-    def convert(self, network: tf_keras.Model, inlet: Inlet, candidate: Candidate) -> bytes:
-        """Convert a network as the candidate and the setting ask."""
-        return convert(network, inlet, candidate.compression, self._setting.input_type, self.calibration)
+    def _shipped(self, network: tf_keras.Model, inlet: Inlet, candidate: Candidate) -> tuple[bytes, Array]:
+        """Convert a network as the candidate and the setting ask, and return the file's scores as well."""
+        return shipped(network, inlet, candidate.compression, self._setting.input_type, self.calibration)
 
     def blank(self, candidate: Candidate) -> bytes:
         """Return the file of the untrained network, which weighs and runs like that of the trained one.
@@ -133,7 +132,7 @@ class FoldWork:
         """
         inlet = self.inlet(candidate)
         model = self._adapter(inlet, Clock()).blank(candidate.stages[-1])
-        return self.convert(randomise(model, self._setting.seed), inlet, candidate)
+        return self._shipped(randomise(model, self._setting.seed), inlet, candidate)[0]
 
     def _adapter(self, inlet: Inlet, clock: Clock) -> Adapter:
         setting = self._setting
@@ -157,11 +156,11 @@ class FoldWork:
             )
 
     def _refuse_disagreement(
-        self, scorer: Scorer, model: tf_keras.Model, inlet: Inlet, candidate: Candidate
+        self, scores: Array, model: tf_keras.Model, inlet: Inlet, candidate: Candidate
     ) -> None:
         samples = self.calibration[:AGREEING_SAMPLES]
         expected = np.asarray(model(inlet(samples), training=False))
-        check_agreement(scorer.scores(samples), expected, candidate.compression)
+        check_agreement(scores, expected, candidate.compression)
 
 
 def weights_name(setting: Setting, stage: Candidate, fold: int) -> str:

@@ -94,8 +94,32 @@ def _input(shipment: Shipment) -> dict[str, object]:
         "input_shape": source.shape,
         "output_name": code(sink.name),
         "output_type": sink.dtype,
-        "class_count": len(data.classes),
-        "classes": ", ".join(plain(name) for name in data.classes),
+        **_answers(shipment),
+    }
+
+
+def _answers(shipment: Shipment) -> dict[str, object]:
+    """Say what the network tells, for classes and for any other numbers."""
+    data = shipment.study.data
+    if not data.classes:
+        return {
+            "network_is": f"A network for {data.kind} data",
+            "predicts": "one array of values",
+            "output_meaning": "the values that it was trained to give.",
+            "class_limits": "",
+        }
+    names = ", ".join(plain(name) for name in data.classes)
+    return {
+        "network_is": f"A classifier of {data.kind} data that tells {len(data.classes)} classes apart",
+        "predicts": "one row of probabilities",
+        "output_meaning": (
+            "a score per class before softmax, in the order of `labels.txt`. `infer.py` applies the "
+            f"softmax.\n- Classes: {names}."
+        ),
+        "class_limits": (
+            "- What is of no class gets one all the same.\n"
+            "- Probabilities come from a softmax and were not calibrated: a high one is no promise.\n"
+        ),
     }
 
 

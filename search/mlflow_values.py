@@ -163,7 +163,7 @@ def study_params(study: StudyRecord) -> dict[str, str]:
             "space": study.space,
             "objectives": ", ".join(plan.objectives),
             "metric": plan.metric,
-            "task": plan.task,
+            "task": study.task,
             "threads": plan.threads,
             "split_seed": plan.data.split_seed,
         }

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from hardware_profiles.measurement import Statistic
+from objectives.datasets.callables import is_reference
 from objectives.datasets.spec import DataSpec
 from objectives.goals import Direction, Goal
 from search.errors import StudyError
@@ -142,6 +143,17 @@ class StudyPlan(Value):
             bound = baseline - drop / 100 if maximized else baseline * (1 + drop / 100)
         return self.model_copy(
             update={"limits": self.limits.model_copy(update={"accuracy_against_model": bound})}
+        )
+
+    @property
+    def data_of_model(self) -> DataSpec:
+        """The data as a network that was brought takes it: every column, and any targets if nobody trains.
+
+        Then they are the business of a metric of the user's own.
+        """
+        own_business = not self.training and is_reference(self.metric)
+        return self.data.model_copy(
+            update={"keep_constant": True, "targets": "any" if own_business else "classes"}
         )
 
     @property

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from hardware_profiles.anchor import calibrate
@@ -19,11 +20,11 @@ from hardware_profiles.machine import machine_id
 from hardware_profiles.profile import HardwareProfile, load_profile
 from objectives.brought.importing import import_model
 from objectives.brought.value import BroughtModel, refuse_misfit
-from objectives.brought.work import value_as_it_is
+from objectives.brought.work import scores_as_it_is
 from objectives.datasets.prepare import prepare
 from objectives.datasets.spec import DataSummary
 from objectives.datasets.store import open_data
-from objectives.metrics import load_metric, majority_value
+from objectives.metrics import blind_value, load_metric, majority_value
 from search.asking import Asker, refuse_wider
 from search.errors import StudyError
 from search.home import writing
@@ -56,6 +57,9 @@ from spaces.value import digest
 
 if TYPE_CHECKING:
     import optuna
+
+    from objectives.datasets.store import Data
+    from objectives.metrics import Metric
 
 VERSIONED = (
     "edgesearch",
@@ -94,7 +98,7 @@ class Prepared:
         load_metric(plan.metric, plan.metric_direction)
         places.home.ensure_writable()
         model = import_model(Path(plan.model).expanduser(), places.home.models) if plan.model else None
-        spec = plan.data if model is None else plan.data.model_copy(update={"keep_constant": True})
+        spec = plan.data if model is None else plan.data_of_model
         data = prepare(spec, places.home.data)
         if model is not None:
             refuse_misfit(model, data)
@@ -118,7 +122,7 @@ class Prepared:
         return Problem(
             kind=self.data.kind,
             input_shape=self.data.input_shape,
-            classes=len(self.data.classes),
+            classes=len(self.data.classes) or 2,  # which the space of a network that was brought never asks
             epochs=self.plan.epochs,
             precisions=self._precisions,
             slow_precisions=self.profile.slow_precisions,
@@ -176,7 +180,7 @@ class Prepared:
         shape = "x".join(map(str, data.input_shape))
         return (
             f"study {self.name} on {self.profile.title}: {data.name} is of kind {data.kind} ({shape}, "
-            f"{len(data.classes)} classes; {train} train, {valid} validation{folds}, {test} test), space "
+            f"{_targets(data)}; {train} train, {valid} validation{folds}, {test} test), space "
             f"{self.space.name}, {self.plan.trials} trials"
         )
 
@@ -243,13 +247,10 @@ class Prepared:
     def _facts(self) -> Facts:
         metric = load_metric(self.plan.metric, self.plan.metric_direction)
         data = open_data(self.places.home.data, self.data.digest)
-        fold = data.folds[0]
-        classes = len(self.data.classes)
-        majority = majority_value(metric, data.y_dev[fold.train], data.y_dev[fold.valid], classes)
-        scales_of(self.plan.goals, majority)
-        baseline = None
-        if self.model is not None:
-            baseline = value_as_it_is(self.model, self.places.home.models, data, metric)
+        as_it_is = self._as_it_is(data)
+        guess = self._guess(data, metric, as_it_is)
+        scales_of(self.plan.goals, guess)
+        baseline = float(np.mean([metric(y, scores) for y, scores in as_it_is])) if as_it_is else None
         plan = self.plan.model_copy(update={"name": self.name}).measured_against(baseline)
         return Facts(
             identity=self.identity,
@@ -260,11 +261,24 @@ class Prepared:
             data=self.data,
             profile=self.profile,
             anchor=calibrate(connect(self.profile, self.plan.threads)),
-            majority_accuracy=majority,
+            majority_accuracy=guess,
             versions={name: version(name) for name in VERSIONED},
             model=self.model,
             baseline=baseline,
         )
+
+    def _as_it_is(self, data: Data) -> list[tuple[Any, Any]]:
+        """Return targets and scores of the network that was brought, per fold; none without one."""
+        if self.model is None:
+            return []
+        return list(scores_as_it_is(self.model, self.places.home.models, data))
+
+    def _guess(self, data: Data, metric: Metric, as_it_is: list[tuple[Any, Any]]) -> float:
+        """Return the metric of who has not looked at the samples."""
+        if self.data.target_shape is not None:
+            return blind_value(metric, *as_it_is[0], seed=self.plan.seed)
+        fold, classes = data.folds[0], len(self.data.classes)
+        return majority_value(metric, data.y_dev[fold.train], data.y_dev[fold.valid], classes)
 
     def _refuse_changes(self, facts: Facts) -> None:
         changed = [key for key, value in self.identity.items() if facts.identity.get(key) != value]
@@ -285,6 +299,12 @@ def sampler(facts: Facts, trials: int) -> Any:
     seed = int.from_bytes(hashlib.sha256(f"{facts.plan.seed}/{trials}".encode()).digest()[:4])
     with experimental():
         return quiet_optuna().samplers.TPESampler(multivariate=True, seed=seed)
+
+
+def _targets(data: DataSummary) -> str:
+    if data.target_shape is None:
+        return f"{len(data.classes)} classes"
+    return "targets are " + ("numbers" if data.target_shape == () else f"of shape {data.target_shape}")
 
 
 def _slug(text: str) -> str:

@@ -124,7 +124,7 @@ class Shipment:
                 f"a normaliser has a value per column or channel, {data.input_shape[-1]}, got "
                 f"{len(self.normaliser.offset)}"
             )
-        if self.outputs[0].shape != (1, len(data.classes)):
+        if data.target_shape is None and self.outputs[0].shape != (1, len(data.classes)):
             raise StudyError(f"{len(data.classes)} classes need as many scores, got {self.outputs[0].shape}")
 
     @property
@@ -167,7 +167,7 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
         "format": FORMAT,
         "study": study.name,
         "trial": record.number,
-        "task": study.plan.task,
+        "task": study.task,
         "device": study.profile.name,
         "machine": source.machine,
         "profile": study.profile.model_dump(mode="json"),
@@ -184,7 +184,7 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
         "inputs": [spec.model_dump(mode="json") for spec in shipment.inputs],
         "outputs": [spec.model_dump(mode="json") for spec in shipment.outputs],
         "normalisation": _normalisation(shipment),
-        "scores": "probabilities" if study.model and study.model.probabilities else "logits",
+        "scores": _scores(study),
         "reduction": _reduction(shipment),
         "kind": data.kind,
         "dtype": data.dtype,
@@ -203,6 +203,13 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
         "seeds": {"study": study.plan.seed, "split": study.plan.data.split_seed},
         "versions": dict(study.versions),
     }
+
+
+def _scores(study: StudyRecord) -> str:
+    """Say what the numbers are that the file gives."""
+    if study.data.target_shape is not None:
+        return "values"
+    return "probabilities" if study.model and study.model.probabilities else "logits"
 
 
 def _normalisation(shipment: Shipment) -> dict[str, Any]:

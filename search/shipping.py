@@ -47,7 +47,7 @@ def shipment(study: optuna.Study, record: StudyRecord, trial: TrialRecord, home:
         normaliser=normaliser,
         held_out=_tested(study, record, trial, Scorer(tflite, fitted), data),
         sample=np.asarray(x_valid[0]),
-        sample_class=record.data.classes[int(y_valid[0])],
+        sample_class=record.data.classes[int(y_valid[0])] if record.data.classes else None,
     )
 
 
@@ -72,7 +72,7 @@ def _tested(
     x, y = data.test()
     metric = load_metric(record.plan.metric, record.plan.metric_direction)
     scores = scorer.scores(x)
-    low, high = interval(metric, y, scores)
+    low, high = interval(metric, y, scores, classes=bool(record.data.classes))
     tested = HeldOut(value=metric(y, scores), low=low, high=high, samples=len(y))
     study.set_user_attr(key, tested.model_dump_json())
     return tested

@@ -78,6 +78,11 @@ class StudyRecord(Value):
     model: BroughtModel | None = None
 
     @property
+    def task(self) -> str:
+        """What the model is for: 'classification', or 'any' where targets are a metric's own business."""
+        return self.plan.task if self.data.target_shape is None else "any"
+
+    @property
     def as_it_is(self) -> TrialRecord | None:
         """The trial of the network as it was brought, if there is one and it could be measured."""
         return next((t for t in self.trials if t.state == "measured" and _untouched(t.candidate)), None)

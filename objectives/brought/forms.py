@@ -14,9 +14,9 @@ import numpy as np
 
 from objectives.accuracy import loaded, scores
 from objectives.brought.edges import edges, with_edges
-from objectives.brought.guard import guarded
 from objectives.errors import ObjectiveError
 from objectives.flatbuffer import op_name, pack, unpack
+from objectives.guard import guarded
 from objectives.lowbit import LOW_BIT_OPS, name_everything, perform, quantized, static
 from objectives.verify import SMALLEST_DYNAMIC_KERNEL
 from spaces.candidate import Precision

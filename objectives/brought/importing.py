@@ -22,10 +22,10 @@ from pydantic import ValidationError
 from objectives.accuracy import scores
 from objectives.agreement import disagreement
 from objectives.brought.edges import Edges, with_edges
-from objectives.brought.guard import first_line, guarded
 from objectives.brought.value import BroughtModel
 from objectives.errors import ObjectiveError
 from objectives.flatbuffer import constant, unpack
+from objectives.guard import first_line, guarded
 
 if TYPE_CHECKING:
     from objectives.brought.reading import Loaded

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from objectives.brought.guard import first_line
 from objectives.brought.value import INPUT_TYPES, Format, InputType
 from objectives.errors import ObjectiveError
+from objectives.guard import first_line
 from objectives.tensorflow import keras, tensorflow
 
 SIGNATURE = "serving_default"

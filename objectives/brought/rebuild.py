@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from objectives.brought.guard import first_line
 from objectives.errors import ObjectiveError
+from objectives.guard import first_line
 from objectives.tensorflow import keras
 
 if TYPE_CHECKING:

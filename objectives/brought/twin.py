@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from objectives.agreement import disagreement
-from objectives.brought.guard import first_line
 from objectives.brought.rebuild import rebuilt
 from objectives.errors import ObjectiveError
+from objectives.guard import first_line
 from objectives.tensorflow import keras
 
 if TYPE_CHECKING:

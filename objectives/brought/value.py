@@ -40,15 +40,19 @@ class BroughtModel(Value):
 
 
 def refuse_misfit(model: BroughtModel, data: DataSummary) -> None:
-    """Raise ObjectiveError where a network cannot take the data's samples, or tells other classes apart."""
+    """Raise ObjectiveError where a network cannot take the data's samples, or tells other classes apart.
+
+    What it gives for targets that are no classes is between it and the metric.
+    """
     given, taken = (tuple(n for n in shape if n != 1) for shape in (data.input_shape, model.input_shape))
     if given != taken:
         raise ObjectiveError(
             f"the network takes samples of shape {model.input_shape}, and those of {data.name} have "
             f"{data.input_shape}; give it the data that it was trained on, as it takes them"
         )
-    if model.output_shape != (len(data.classes),):
+    if data.target_shape is None and model.output_shape != (len(data.classes),):
         raise ObjectiveError(
             f"the network gives scores of shape {model.output_shape}, and {data.name} has "
-            f"{len(data.classes)} classes; give it the data that it was trained on"
+            f"{len(data.classes)} classes; give it the data that it was trained on (or --no-training and a "
+            "--metric of your own, for any other task)"
         )

@@ -21,15 +21,17 @@ from objectives.brought.edges import edges, with_edges
 from objectives.brought.forms import form_in_child
 from objectives.brought.importing import original
 from objectives.brought.twin import load_twin
-from objectives.convert import CALIBRATION_SAMPLES, convert
+from objectives.convert import AGREEING_SAMPLES, CALIBRATION_SAMPLES, shipped
 from objectives.inlet import Inlet
 from objectives.metrics import Metric
 from objectives.normalise import Normaliser
-from objectives.stages import AGREEING_SAMPLES, Clock, Form, weights_name
+from objectives.stages import Clock, Form, weights_name
 from objectives.train import Samples, Task, balanced_weights
 from objectives.verify import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from objectives.brought.value import BroughtModel
     from objectives.datasets.store import Data, Fold
     from objectives.setting import Setting
@@ -103,15 +105,14 @@ class BroughtWork:
         network = adapted(self._adapter(inlet, clock), candidate, store, self._name)
         samples = np.asarray(self._train.x[:CALIBRATION_SAMPLES])
         with clock("convert"):
-            data = convert(network.model, inlet, candidate.compression, "float32", samples)
-            data = with_edges(data, edges(self._original))
+            made, scores = shipped(network.model, inlet, candidate.compression, "float32", samples)
+            data = with_edges(made, edges(self._original))
         with clock("verify"):
-            held, scorer = verify(data, candidate), Scorer(data, self.normaliser)
-            some = samples[:AGREEING_SAMPLES]
-            expected = np.asarray(network.model(inlet(some), training=False))
-            check_agreement(scorer.scores(some), expected, candidate.compression)
+            held = verify(data, candidate)
+            expected = np.asarray(network.model(inlet(samples[:AGREEING_SAMPLES]), training=False))
+            check_agreement(scores, expected, candidate.compression)
         with clock("score"):
-            value = self._metric(self._valid.y, scorer.scores(self._valid.x))
+            value = self._metric(self._valid.y, Scorer(data, self.normaliser).scores(self._valid.x))
         trained = network.trained
         return Form(data, value, trained.value, held, trained.curve, parameter_count(network.model), inlet)
 
@@ -139,15 +140,14 @@ class _Samples:
         np.save(self.samples, samples)
 
 
-def value_as_it_is(model: BroughtModel, models: Path, data: Data, metric: Metric) -> float:
-    """Return the metric of a network as it was brought on validation data, the mean over folds.
+def scores_as_it_is(model: BroughtModel, models: Path, data: Data) -> Iterator[tuple[Array, Array]]:
+    """Yield targets and scores of a network as it was brought on the validation data of every fold.
 
     Raises ChildFailed where it cannot be run.
     """
-    file, values = original(models, model.digest), []
+    file = original(models, model.digest)
     for fold in data.folds:
         x = data.x_dev[fold.valid]
         kept = _Samples(x[:0], x.reshape(len(x), *model.input_shape))
         _, scores = form_in_child(file, "float32", 1.0, kept.calibration, kept.samples)
-        values.append(metric(data.y_dev[fold.valid], scores))
-    return float(np.mean(values))
+        yield np.asarray(data.y_dev[fold.valid]), scores

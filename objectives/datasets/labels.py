@@ -12,8 +12,8 @@ from objectives.datasets.rows import AnyArray, IntArray
 from objectives.datasets.wording import count, listing
 from objectives.errors import DataError
 
-REFUSAL = "edgesearch does classification for now and refuses a continuous target"
-WAY_OUT = "bin it into classes, or give class names as text"
+REFUSAL = "edgesearch trains classifiers and refuses a continuous target"
+WAY_OUT = "bin it into classes, or compress a network of yours with --model, --no-training and a --metric"
 # Whole numbers are taken for quantities when there are many and each occurs seldom.
 FEW_VALUES = 20
 SAMPLES_PER_VALUE = 10
@@ -22,11 +22,27 @@ EXACT_INTEGERS = 2**53
 
 @dataclass(frozen=True)
 class Labels:
-    """The class codes of train and of a given test set, and the names that the codes stand for."""
+    """The class codes of train and of a given test set, and the names that the codes stand for.
+
+    Where targets are no classes, `targets` has them, of train and of a given test set, and all codes are 0.
+    """
 
     train: IntArray
     test: IntArray | None
     classes: tuple[str, ...]
+    targets: tuple[AnyArray, AnyArray | None] | None = None
+
+    @property
+    def stored(self) -> tuple[AnyArray, AnyArray | None]:
+        """What is stored of train and of a given test set: the targets, else the codes as int32."""
+        if self.targets is not None:
+            return self.targets
+        return self.train.astype(np.int32), None if self.test is None else self.test.astype(np.int32)
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """The names of what is shared out evenly between train, validation and test."""
+        return self.classes or ("all",)
 
 
 def encode_labels(raw: Raw) -> Labels:
@@ -56,8 +72,9 @@ def plain_labels(y: AnyArray, what: str) -> AnyArray:
     labels = y[:, 0] if y.shape[1:] == (1,) else y
     if labels.ndim != 1:
         raise DataError(
-            f"{what} has one label per sample, got an array of shape {y.shape}; of one-hot rows "
-            "give y.argmax(axis=1)"
+            f"{what} has one label per sample, got an array of shape {y.shape}; of one-hot rows give "
+            "y.argmax(axis=1), and for another task compress a network of yours with --model, --no-training "
+            "and a --metric"
         )
     if labels.dtype.kind == "O":
         labels = _from_objects(labels, what)

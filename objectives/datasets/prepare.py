@@ -8,7 +8,7 @@ from objectives.datasets.checks import check_finite, check_lengths, drop_constan
 from objectives.datasets.kinds import Shaped, shape_samples
 from objectives.datasets.labels import Labels, encode_labels
 from objectives.datasets.raw import Raw
-from objectives.datasets.rows import CHUNK_BYTES, IntArray
+from objectives.datasets.rows import CHUNK_BYTES, AnyArray, IntArray
 from objectives.datasets.sources import load
 from objectives.datasets.spec import DataSpec, DataSummary
 from objectives.datasets.split import (
@@ -21,6 +21,7 @@ from objectives.datasets.split import (
     take_subset,
 )
 from objectives.datasets.store import Content, Data, Fold, Ordered, open_data, save, stored
+from objectives.datasets.targets import any_targets
 from objectives.datasets.wording import one_line
 from objectives.errors import DataError
 
@@ -38,11 +39,11 @@ def prepare(spec: DataSpec, root: Path, *, chunk_bytes: int = CHUNK_BYTES) -> Da
     """
     raw = _load(spec)
     check_lengths(raw)
-    labels = encode_labels(raw)
+    labels = encode_labels(raw) if spec.targets == "classes" else any_targets(raw)
     shaped = shape_samples(raw, spec.kind, chunk_bytes)
     check_finite(shaped, chunk_bytes)
     if labels.test is not None:
-        check_set(labels.test, labels.classes, "the given test set")
+        check_set(labels.test, labels.strata, "the given test set")
     split = _split(raw, labels, spec)
     varying = shaped
     if not spec.keep_constant:
@@ -71,7 +72,7 @@ def _split(raw: Raw, labels: Labels, spec: DataSpec) -> Split:
     rows = take_subset(labels.train, spec.subset, spec.split_seed)
     groups = None if raw.train.groups is None else raw.train.groups[rows]
     given = raw.test is not None
-    split = split_samples(labels.train[rows], labels.classes, groups, spec.split_seed, test_given=given)
+    split = split_samples(labels.train[rows], labels.strata, groups, spec.split_seed, test_given=given)
     return Split(rows[split.dev], None if split.test is None else rows[split.test], split.folds)
 
 
@@ -86,9 +87,9 @@ def _content(raw: Raw, shaped: Shaped, split: Split, labels: Labels) -> Content:
     x_test, y_test = _test_set(shaped, split, labels)
     arrays = {
         "x_dev": Ordered(shaped.train, split.dev),
-        "y_dev": stored(labels.train[split.dev].astype(np.int32)),
+        "y_dev": stored(labels.stored[0][split.dev]),
         "x_test": x_test,
-        "y_test": stored(y_test.astype(np.int32)),
+        "y_test": stored(y_test),
     }
     train, valid = split.folds[0]
     summary = DataSummary(
@@ -98,6 +99,7 @@ def _content(raw: Raw, shaped: Shaped, split: Split, labels: Labels) -> Content:
         input_shape=shaped.train.shape[1:],
         dtype=str(shaped.train.dtype),
         classes=labels.classes,
+        target_shape=None if labels.targets is None else labels.targets[0].shape[1:],
         columns=shaped.columns,
         sizes=(len(train), len(valid), len(y_test)),
         folds=len(split.folds),
@@ -106,19 +108,21 @@ def _content(raw: Raw, shaped: Shaped, split: Split, labels: Labels) -> Content:
     return Content(summary, arrays, split.folds)
 
 
-def _test_set(shaped: Shaped, split: Split, labels: Labels) -> tuple[Ordered, IntArray]:
+def _test_set(shaped: Shaped, split: Split, labels: Labels) -> tuple[Ordered, AnyArray]:
     """Return the given test set as it comes, or the rows that the split put aside."""
-    if shaped.test is not None and labels.test is not None:
-        return Ordered(shaped.test, np.arange(len(labels.test))), labels.test
+    train, test = labels.stored
+    if shaped.test is not None and test is not None:
+        return Ordered(shaped.test, np.arange(len(test))), test
     rows = split.test if split.test is not None else np.arange(0)
-    return Ordered(shaped.train, rows), labels.train[rows]
+    return Ordered(shaped.train, rows), train[rows]
 
 
 def _split_notes(split: Split, labels: Labels) -> tuple[str, ...]:
     notes = []
     used = len(split.dev) + (0 if split.test is None else len(split.test))
     if used < len(labels.train):
-        notes.append(f"a stratified subset of {used:,} of {len(labels.train):,} samples")
+        how = "stratified" if labels.classes else "random"
+        notes.append(f"a {how} subset of {used:,} of {len(labels.train):,} samples")
     if len(split.folds) > 1:
         notes.append(
             f"under {FEWEST_VALIDATION} validation samples: {FOLDS} folds x {REPEATS} repeats are averaged"

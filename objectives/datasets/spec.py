@@ -14,7 +14,8 @@ class DataSpec(Value):
 
     `source` is a bundled name, a file (`.npz`, `.csv`, `.parquet`), a folder of images with a folder
     per class, or a callable as `package.module:function`. `keep_constant` leaves columns of a table that
-    have one value in training where they are: a network that was brought takes all of them.
+    have one value in training where they are: a network that was brought takes all of them. `targets` are
+    classes, or any numbers that a metric of the user's own knows how to read.
     """
 
     source: Annotated[str, Field(min_length=1)]
@@ -25,6 +26,7 @@ class DataSpec(Value):
     split_seed: Annotated[int, Field(ge=0)] = 0
     subset: Annotated[int, Field(ge=1)] | None = None
     keep_constant: bool = False
+    targets: Literal["classes", "any"] = "classes"
 
 
 class Column(Value):
@@ -38,7 +40,8 @@ class DataSummary(Value):
     """What is known of prepared data.
 
     `input_shape` has no batch axis: (columns,), (height, width, channels) or (time, 1, channels).
-    `sizes` counts the samples of train, validation and test.
+    `sizes` counts the samples of train, validation and test. Where targets are no classes, there are no
+    `classes`, and `target_shape` is the shape of one, () for a number.
     """
 
     name: str
@@ -47,6 +50,7 @@ class DataSummary(Value):
     input_shape: tuple[int, ...]
     dtype: str
     classes: tuple[str, ...]
+    target_shape: tuple[int, ...] | None = None
     columns: tuple[Column, ...] | None = None
     sizes: tuple[int, int, int]
     folds: Annotated[int, Field(ge=1)] = 1

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from filelock import FileLock
 from pydantic import ValidationError
 
@@ -64,18 +63,19 @@ class Fold:
 class Data:
     """Prepared data, read from disk as it is touched.
 
-    `x_dev` (samples, …) and `y_dev` (samples,) int32 are train and validation together; `folds` tells
+    `x_dev` (samples, …) and `y_dev` (samples,) int32 are train and validation together (where targets are
+    no classes, `y_dev` is (samples, *target_shape), int32 or float32); `folds` tells
     which is which. The arrays are read-only memory maps: a worker opens the store itself rather
     than being sent one. The test set is read by `test()` alone, so that no search sees it by accident.
     """
 
     summary: DataSummary
     x_dev: AnyArray
-    y_dev: npt.NDArray[np.int32]
+    y_dev: AnyArray
     folds: tuple[Fold, ...]
     _folder: Path = field(repr=False)
 
-    def test(self) -> tuple[AnyArray, npt.NDArray[np.int32]]:
+    def test(self) -> tuple[AnyArray, AnyArray]:
         """Return the test set's x and y, for the final report only."""
         return _map(self._folder, "x_test"), _map(self._folder, "y_test")
 
@@ -118,7 +118,7 @@ def _resembles_a_store(root: Path, summary: DataSummary) -> bool:
 
     Then it is likely the same data, and reading it for its digest is cheaper than writing it twice.
     """
-    likely = ("kind", "input_shape", "dtype", "classes", "columns", "sizes", "folds")
+    likely = ("kind", "input_shape", "dtype", "classes", "target_shape", "columns", "sizes", "folds")
     for path in root.glob(f"*/{SUMMARY}"):
         try:
             stored = DataSummary.model_validate_json(path.read_text(encoding="utf-8"))

@@ -60,7 +60,9 @@ class Worker:
         from objectives.evaluate import Evaluator
         from objectives.tensorflow import one_thread
         from objectives.warm import warm_up
+        from objectives.warm_child import converting
 
+        converting()  # first, for it takes as long to come up as all that follows
         one_thread()
         opened = Evaluator(setting)
         warm_up()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Classify samples with the model in this folder.
+"""Run the model in this folder on samples: the classes that it tells apart, or the values that it gives.
 
     python infer.py                        the sample that lies beside this script
     python infer.py new.npy                one sample, or many along the first axis
@@ -10,7 +10,8 @@ From Python:
 
     import infer
     model = infer.load()                   # or infer.load("path/to/this/folder")
-    probabilities = model.predict(x)       # (samples, classes), in the order of model.labels
+    answers = model.predict(x)             # probabilities, (samples, classes), in the order of model.labels;
+                                           # values, (samples, ...), of a model that tells no classes apart
 
 Needs numpy and ai-edge-litert (`pip install numpy ai-edge-litert`), and `model.tflite` and
 `model.json` beside it. Give values as they come from the sensor: this script and the model do the rest.
@@ -33,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 MODES = {1: "L", 3: "RGB"}
 DEEP_MODES = ("I", "F")
+MOST_SHOWN = 10
 
 
 class InputError(ValueError):
@@ -40,7 +42,10 @@ class InputError(ValueError):
 
 
 class Model:
-    """A loaded model: `predict` for probabilities, `logits` for raw scores, `labels` for the classes."""
+    """A loaded model: `predict` for probabilities or values, `logits` for what the file itself gives.
+
+    `labels` names the classes; of a model for another task it is empty.
+    """
 
     def __init__(self, folder: str | Path = HERE) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -54,15 +59,18 @@ class Model:
         self._interpreter.allocate_tensors()
 
     def predict(self, x: Any) -> Array:
-        """Return the probability of each class, (samples, classes), for one raw sample or many."""
+        """Return the probability of each class, (samples, classes), for one raw sample or many.
+
+        A model that tells no classes apart gives its values, (samples, ...).
+        """
         scores = self.logits(x)
-        return scores if self.about["scores"] == "probabilities" else softmax(scores)
+        return softmax(scores) if self.about["scores"] == "logits" else scores
 
     def logits(self, x: Any) -> Array:
-        """Return what the file gives for each class, (samples, classes), float32, for raw samples."""
+        """Return what the file gives, (samples, classes) or (samples, ...), float32, for raw samples."""
         batch = encode(as_batch(x, self.sample_shape), self.about)
         source, sink = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
-        scores = np.empty((len(batch), len(self.labels)), np.float32)
+        scores = np.empty((len(batch), *sink["shape"][1:]), np.float32)
         for row, sample in zip(scores, batch):  # noqa: B905 (devices with Python 3.9 know no strict)
             self._interpreter.set_tensor(source["index"], sample[None])
             self._interpreter.invoke()
@@ -82,7 +90,7 @@ def load(folder: str | Path = HERE) -> Model:
 
 
 def predict(x: Any) -> Array:
-    """Return the probability of each class, (samples, classes), by the model beside this script."""
+    """Return what `Model.predict` does, by the model beside this script."""
     return load().predict(x)
 
 
@@ -237,19 +245,30 @@ def read_picture(path: Path, about: dict[str, Any]) -> Array:
     return np.asarray(sized, np.uint8).reshape(shape)
 
 
-def lines(name: str, probabilities: Array, labels: list[str], top: int) -> list[str]:
-    """Return one line per sample: its name and the likeliest classes, the likeliest first."""
-    many = len(probabilities) > 1
+def lines(name: str, answers: Array, labels: list[str], top: int) -> list[str]:
+    """Return one line per sample: its name and the likeliest classes, the likeliest first, or its values."""
+    many = len(answers) > 1
     return [
-        f"{name}{f'[{number}]' if many else ''}: "
-        + ", ".join(f"{labels[c]} {100 * row[c]:.1f} %" for c in np.argsort(-row, kind="stable")[:top])
-        for number, row in enumerate(probabilities)
+        f"{name}{f'[{number}]' if many else ''}: {likeliest(row, labels, top) if labels else values(row)}"
+        for number, row in enumerate(answers)
     ]
 
 
+def likeliest(row: Array, labels: list[str], top: int) -> str:
+    """Return the names of the likeliest classes with their probabilities."""
+    return ", ".join(f"{labels[c]} {100 * row[c]:.1f} %" for c in np.argsort(-row, kind="stable")[:top])
+
+
+def values(row: Array) -> str:
+    """Return the values of one sample; of many the first, and how many they are."""
+    flat = row.reshape(-1)
+    more = f", ... ({flat.size} values)" if flat.size > MOST_SHOWN else ""
+    return ", ".join(f"{value:.6g}" for value in flat[:MOST_SHOWN]) + more
+
+
 def main() -> int:
-    """Classify the files on the command line."""
-    parser = argparse.ArgumentParser(description="Classify samples with the model in this folder.")
+    """Run the model on the files on the command line."""
+    parser = argparse.ArgumentParser(description="Run the model in this folder on samples.")
     parser.add_argument("input", nargs="*", type=Path, help=".npy, .csv or picture; without any: sample.npy")
     parser.add_argument("--top", type=int, default=3, metavar="K", help="how many classes to print (3)")
     given = parser.parse_args()

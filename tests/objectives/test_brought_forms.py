@@ -8,10 +8,10 @@ from objectives.accuracy import scores
 from objectives.agreement import disagreement
 from objectives.brought import forms
 from objectives.brought.edges import Edges, edges, with_edges
-from objectives.brought.guard import ChildFailed, guarded
 from objectives.brought.importing import import_model, original
 from objectives.errors import ObjectiveError
 from objectives.flatbuffer import type_name, unpack
+from objectives.guard import ChildFailed, guarded
 from objectives.verify import SMALLEST_DYNAMIC_KERNEL, kernels
 from spaces.candidate import PRECISIONS
 

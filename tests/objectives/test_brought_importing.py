@@ -14,11 +14,11 @@ from objectives.accuracy import scores
 from objectives.agreement import disagreement
 from objectives.brought import forms, importing
 from objectives.brought.edges import Edges, edges
-from objectives.brought.guard import ChildFailed, guarded
 from objectives.brought.importing import digest_of, import_model, original
 from objectives.brought.twin import load_twin
 from objectives.brought.value import BroughtModel
 from objectives.errors import ObjectiveError
+from objectives.guard import ChildFailed, guarded
 
 KEPT = {"original.tflite", "about.json", "twin.json", "twin.npz"}
 ENDS = {"dense": ("columns", (20,), "scores"), "conv": ("image", (8, 8, 2), "logits")}

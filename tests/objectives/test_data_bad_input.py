@@ -198,7 +198,7 @@ def test_categories_are_no_series(csv):
     ],
 )
 def test_a_continuous_target_is_refused_with_that_sentence(npz, csv, target, how):
-    sentence = "edgesearch does classification for now and refuses a continuous target: the target holds"
+    sentence = "edgesearch trains classifiers and refuses a continuous target: the target holds"
     for message in (npz(x=X, y=target), csv(pd.DataFrame({"v": Y, "price": target}), target="price")):
         assert sentence in message
         assert how in message

@@ -23,7 +23,7 @@ from objectives.errors import ObjectiveError
 # `-I` keeps the environment's and the folder's own modules out; where ours are is said instead.
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from objectives.brought.guard import serve; serve(sys.argv[2], float(sys.argv[3]))"
+    "from objectives.guard import serve; serve(sys.argv[2], float(sys.argv[3]))"
 )
 _GRACE_S = 10.0
 _TELLING = ("error", "fail", "fatal", "abort", "assert", "terminate", "what()", "exception")
@@ -68,8 +68,8 @@ def guarded(function: str, arguments: dict[str, Any], timeout_s: float, *, what:
         (job / "arguments").write_bytes(pickle.dumps((function, arguments)))
         code = _run(job, timeout_s, what)
         if code == 0 and (job / "result").exists():
-            return _opened((job / "result").read_bytes(), what)
-        raise ChildFailed(what, _ending(code, _last_line(job / "output")))
+            return opened((job / "result").read_bytes(), what)
+        raise ChildFailed(what, ending(code, last_line(job / "output")))
 
 
 def serve(folder: str, timeout_s: float) -> None:
@@ -79,12 +79,13 @@ def serve(folder: str, timeout_s: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, timeout_s + _GRACE_S)
     job = Path(folder)
     function, arguments = pickle.loads((job / "arguments").read_bytes())  # noqa: S301 - the parent wrote it
-    (job / "unfinished").write_bytes(_answer(function, arguments))
+    (job / "unfinished").write_bytes(answered(function, arguments))
     (job / "unfinished").replace(job / "result")
     os._exit(0)
 
 
-def _answer(function: str, arguments: dict[str, Any]) -> bytes:
+def answered(function: str, arguments: dict[str, Any]) -> bytes:
+    """Call a function in the child; return its result or its failure, pickled, for `opened` to read."""
     module, _, name = function.partition(":")
     try:
         return pickle.dumps(("value", getattr(importlib.import_module(module), name)(**arguments)))
@@ -94,7 +95,8 @@ def _answer(function: str, arguments: dict[str, Any]) -> bytes:
         return pickle.dumps(("failed", f"{type(error).__name__}: {first_line(error)}"))
 
 
-def _opened(result: bytes, what: str) -> Any:
+def opened(result: bytes, what: str) -> Any:
+    """Return the result that a child pickled, or raise ObjectiveError or ChildFailed as `guarded` does."""
     kind, content = pickle.loads(result)  # noqa: S301 - our own function made it
     if kind == "refused":
         raise content
@@ -120,7 +122,8 @@ def _run(job: Path, timeout_s: float, what: str) -> int:
         child.wait()
 
 
-def _ending(code: int, said: str) -> str:
+def ending(code: int, said: str) -> str:
+    """Say how a child ended, by its return code (negative for a signal) and its last line."""
     if code >= 0:
         return f"ended with exit status {code}" + (f": {said}" if said else " and without a word")
     try:
@@ -132,7 +135,7 @@ def _ending(code: int, said: str) -> str:
     return f"was ended by {name}{hint}" + (f": {said}" if told else "")
 
 
-def _last_line(output: Path) -> str:
+def last_line(output: Path) -> str:
     """Return the last line of what the child wrote, empty if it wrote nothing."""
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - _LAST_BYTES))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from objectives.brought.guard import ChildFailed, guarded
 from objectives.errors import Mismatch, ObjectiveError
+from objectives.guard import ChildFailed, guarded
 
 
 def run(name, timeout_s=60.0, **arguments):
