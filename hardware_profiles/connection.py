@@ -8,6 +8,7 @@ replay:FILE                  recorded measurements
 estimated                    no device at hand: figures by published coefficients, and said to be so
 """
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -37,13 +38,14 @@ class Local(Value):
 
 
 class Ssh(Value):
-    """A Linux board. `port` None is what ssh's own configuration says."""
+    """A Linux board. `port` None is what ssh's own configuration says; `python` is the interpreter there."""
 
     way: Literal["ssh"] = "ssh"
     host: str
     user: str | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     delegate: str | None = None
+    python: str = "python3"
 
     def __str__(self) -> str:
         user = f"{self.user}@" if self.user else ""
@@ -104,46 +106,51 @@ def parse_connection(
     delegate: str | None = None,
     benchmark_model: Path | None = None,
     accelerator: str | None = None,
+    python: str | None = None,
 ) -> Local | Ssh | Adb | Command | Replay | Estimated:
     """Read what stands after `--on`, and the options that go with it.
 
     Raises DeviceError, on one line, for what is none of the ways above, and for an option that does not
     go with the way.
     """
-    connection = _parsed(text, delegate, benchmark_model, accelerator)
-    given = {"delegate": delegate, "benchmark_model": benchmark_model, "accelerator": accelerator}
-    for name, value in given.items():
-        if value is not None and name not in type(connection).model_fields:
+    connection = _parsed(text)
+    given = {
+        "delegate": delegate,
+        "benchmark_model": benchmark_model,
+        "accelerator": accelerator,
+        "python": python,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name in chosen:
+        if name not in type(connection).model_fields:
             option = f"--{name.replace('_', '-')}"
             raise DeviceError(f"{option} does not go with --on {connection}; leave it out")
-    return connection
+    return connection.model_copy(update=chosen)
 
 
-def _parsed(
-    text: str, delegate: str | None, benchmark_model: Path | None, accelerator: str | None
-) -> Local | Ssh | Adb | Command | Replay | Estimated:
+def _parsed(text: str) -> Local | Ssh | Adb | Command | Replay | Estimated:
     if text == "local":
-        return Local(delegate=delegate)
+        return Local()
     if text == "estimated":
         return Estimated()
     for prefix, read in (("command:", _command), ("replay:", _replay)):
         if text.startswith(prefix):
             return read(text.removeprefix(prefix))
     if text.startswith("ssh://"):
-        return _ssh(text, delegate)
+        return _ssh(text)
     if text.startswith("adb://"):
         if not _SERIAL.fullmatch(serial := text.removeprefix("adb://")):
             raise DeviceError(f"adb://SERIAL names one of `adb devices`, got '{text}'")
-        return Adb(serial=serial, benchmark_model=benchmark_model, accelerator=accelerator or "cpu")
+        return Adb(serial=serial)
     raise DeviceError(f"--on is one of {_WAYS}, got '{text}'")
 
 
-def _ssh(text: str, delegate: str | None) -> Ssh:
+def _ssh(text: str) -> Ssh:
     found = _SSH.fullmatch(text.removeprefix("ssh://").removesuffix("/"))
     port = int(found["port"]) if found and found["port"] else None
     if found is None or (port is not None and not 1 <= port <= 65535):
         raise DeviceError(f"a board is named ssh://user@host:port (ssh://pi@raspberrypi.local), got '{text}'")
-    return Ssh(host=found["host"].strip("[]"), user=found["user"], port=port, delegate=delegate)
+    return Ssh(host=found["host"].strip("[]"), user=found["user"], port=port)
 
 
 def _command(text: str) -> Command:
@@ -159,4 +166,5 @@ def _command(text: str) -> Command:
 def _replay(text: str) -> Replay:
     if not text:
         raise DeviceError("replay: is followed by a file of recorded measurements, got nothing")
-    return Replay(path=Path(text).expanduser().absolute())
+    known = os.path.expanduser(text)  # noqa: PTH111 - pathlib's raises for an unknown ~user
+    return Replay(path=Path(known).absolute())

@@ -7,13 +7,16 @@ from pydantic import Field
 from hardware_profiles.value import Value
 
 Provenance = Literal["measured", "emulated", "estimated"]
-Verdict = Literal["stable", "noisy", "drifting"]
+Verdict = Literal["stable", "noisy", "drifting", "throttled"]
 Statistic = Literal["min", "median", "p90"]
 Positive = Annotated[float, Field(gt=0)]
 
 
 class Source(Value):
-    """How a number came about: on which device, machine and runtime, with how many threads."""
+    """How a number came about: on which device, machine and runtime, with how many threads.
+
+    `delegate` is the shared library that the runtime handed to what it could of the model.
+    """
 
     provenance: Provenance
     device: str
@@ -21,6 +24,7 @@ class Source(Value):
     runtime: str | None = None
     runtime_version: str | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
+    delegate: str | None = None
 
 
 class Measurement(Value):
@@ -31,6 +35,18 @@ class Measurement(Value):
     low: float | None = None
     high: float | None = None
     source: Source
+
+
+class Conditions(Value):
+    """What a machine told of itself in the course of a run; None where it does not tell.
+
+    Governor and clock are those at the end of the run. `throttling` names what held the clock down.
+    """
+
+    processor: str | None = None
+    governor: str | None = None
+    clock_mhz: Positive | None = None
+    throttling: tuple[str, ...] = ()
 
 
 class Latency(Value):
@@ -53,6 +69,7 @@ class Latency(Value):
     runs: Annotated[int, Field(ge=1)]
     verdict: Verdict
     source: Source
+    conditions: Conditions | None = None
 
     def statistic(self, name: Statistic) -> float:
         """Return the figure, in ms, that a limit is put on: the ranked one for `min`."""

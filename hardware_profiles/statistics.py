@@ -1,4 +1,4 @@
-"""From what a run of `bench.py` saw to a latency that repeats.
+"""From what a run of `aboard/bench.py` saw to a latency that repeats.
 
 A busy machine is not merely noisy: it is in one of several states (clock steps, a busy neighbour on
 the same physical core) for milliseconds to seconds, some of which nearly double a duration, and not
@@ -9,12 +9,13 @@ quick all along.
 """
 
 import math
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from hardware_profiles.measurement import Latency, Positive, Source, Verdict
+from hardware_profiles.measurement import Conditions, Latency, Positive, Source, Verdict
 from hardware_profiles.value import Value
 
 QUICK = 1.25
@@ -45,6 +46,15 @@ class Summary(Value):
     runs: int = Field(ge=1)
     rounds: tuple[tuple[Positive, Positive, Positive], ...] = ()
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.min_ns <= self.median_ns <= self.p90_ns <= self.p99_ns:
+            raise ValueError(
+                "quantiles are in order, min to p99, "
+                f"got {self.min_ns:g}, {self.median_ns:g}, {self.p90_ns:g}, {self.p99_ns:g}"
+            )
+        return self
+
 
 class Timing(Summary):
     """A summary of a model, of which there are rounds to judge by."""
@@ -67,8 +77,14 @@ class Ratio(Value):
     drift: float
 
 
-def latency(timing: Timing, anchor_min_ns: float, constant_ms: float, source: Source) -> Latency:
-    """Judge one model's timing.
+def latency(
+    timing: Timing,
+    anchor_min_ns: float,
+    constant_ms: float,
+    source: Source,
+    conditions: Conditions | None = None,
+) -> Latency:
+    """Judge one model's timing, made under `conditions` as far as they are known.
 
     `anchor_min_ns` is the anchor's minimum in this run, `constant_ms` what it takes on this device.
     `latency_ms` is the ratio to the anchor (see `ratio_to_anchor`) times the constant. Where the
@@ -89,8 +105,9 @@ def latency(timing: Timing, anchor_min_ns: float, constant_ms: float, source: So
         p99_ms=timing.p99_ns / 1e6,
         anchor_ratio=ratio.value,
         runs=timing.runs,
-        verdict=verdict(ratio),
+        verdict=verdict(ratio, conditions),
         source=source,
+        conditions=conditions,
     )
 
 
@@ -156,12 +173,15 @@ def drift(values: Array, quantile: float) -> float:
     return float(second / first - 1)
 
 
-def verdict(ratio: Ratio) -> Verdict:
+def verdict(ratio: Ratio, conditions: Conditions | None = None) -> Verdict:
     """Say how far the figure is to be trusted.
 
-    noisy: the machine was hardly ever quick, or the interval is wide. drifting: the model changed
-    against the anchor in the course of the run. stable: neither.
+    throttled: the machine held its clock down, so it is not what it is when it is cool and well fed.
+    noisy: it was hardly ever quick, or the interval is wide. drifting: the model changed against the
+    anchor in the course of the run. stable: none of these.
     """
+    if conditions is not None and conditions.throttling:
+        return "throttled"
     if ratio.quick_rounds < FEWEST_QUICK:
         return "noisy"
     if abs(ratio.drift) > DRIFT:

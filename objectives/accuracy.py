@@ -1,8 +1,10 @@
-"""Scores of a `.tflite`, as the device would give them: one sample at a time through LiteRT."""
+"""Scores of a `.tflite`, as the device would give them: one sample at a time through its runtime."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -38,6 +40,32 @@ def loaded(data: bytes) -> Any:
     return interpreter
 
 
+class Scores(Protocol):
+    """Gives the scores of a `.tflite` for raw samples, with the kernels of some runtime."""
+
+    def __call__(self, data: bytes, normaliser: Normaliser, x: Array) -> Array:
+        """Return logits, (samples, classes), float32, for raw samples, (samples, *input_shape)."""
+        ...
+
+
+def by_litert(data: bytes, normaliser: Normaliser, x: Array) -> Array:
+    """Return logits with LiteRT's kernels, which is what runs on everything but a microcontroller."""
+    return Scorer(data, normaliser).scores(x)
+
+
+def by_micro(data: bytes, normaliser: Normaliser, x: Array) -> Array:
+    """Return logits with the kernels of TensorFlow Lite Micro. Raises MeasuringFailed where it cannot run."""
+    from hardware_profiles.micro import MicroRunner
+
+    scorer = Scorer(data, normaliser)
+    samples = np.stack(list(scorer.prepared(x)))
+    with TemporaryDirectory(prefix="edgesearch-") as folder:
+        path = Path(folder, "model.tflite")
+        path.write_bytes(data)
+        (found,) = MicroRunner().compute(path, [samples])
+    return scorer.real(found)
+
+
 class Scorer:
     """A loaded `.tflite`. Quantizes and dequantizes at the edges where the file asks for it."""
 
@@ -49,16 +77,20 @@ class Scorer:
 
     def scores(self, x: Array) -> Array:
         """Return logits, (samples, classes), float32, for raw samples, (samples, *input_shape)."""
-        return np.stack([self._run(sample) for sample in self._prepared(x)])
+        return np.stack([self._run(sample) for sample in self.prepared(x)])
 
     def _run(self, sample: Array) -> Array:
         self._interpreter.set_tensor(self.input["index"], sample[None])
         self._interpreter.invoke()
-        result: Array = self._interpreter.get_tensor(self.output["index"])[0]
-        scale, zero = self.output["quantization"]
-        return result if not scale else (result.astype(np.float32) - zero) * np.float32(scale)
+        return self.real(self._interpreter.get_tensor(self.output["index"])[0])
 
-    def _prepared(self, x: Array) -> Iterator[Array]:
+    def real(self, stored: Array) -> Array:
+        """Return what the file gives as real numbers."""
+        scale, zero = self.output["quantization"]
+        return stored if not scale else (stored.astype(np.float32) - zero) * np.float32(scale)
+
+    def prepared(self, x: Array) -> Iterator[Array]:
+        """Yield what the file takes for each raw sample, without the batch axis."""
         scale, zero = self.input["quantization"]
         shape = tuple(self.input["shape"][1:])  # a network that was brought may leave out axes of length 1
         for sample in x:

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from hardware_profiles.artifact import ArtifactStore, compressed_bytes
-from hardware_profiles.connect import connect
-from hardware_profiles.errors import DeviceError, MeasuringFailed
+from hardware_profiles.device import Device, Reading
+from hardware_profiles.errors import DeviceError, MeasuringFailed, Unreachable
 from hardware_profiles.machine import machine_id
 from hardware_profiles.measurement import Latency, Measurement, Provenance, Source
 from objectives.brought.work import BroughtWork
 from objectives.canonical import least_bytes
+from objectives.datasets.callables import is_reference
 from objectives.datasets.store import open_data
 from objectives.goals import Goal, Violation, limited_metric
 from objectives.goals import violations as broken_limits
 from objectives.metrics import load_metric
 from objectives.outcome import Evidence, Failed, Fault, Infeasible, Measured, Outcome
+from objectives.own import load_objective
 from objectives.setting import Setting
 from objectives.stages import Clock, FoldWork, Form
 from objectives.weights import WeightStore
 from spaces.candidate import Candidate
 
+OF_A_DEVICE = frozenset({"latency_ms", "arena_bytes", "energy_mj"})
+"""The metrics that a device tells; the others are of the file or of its predictions."""
+
 
 class Evaluator:
     """Evaluates candidates of one study, in one process that keeps TensorFlow warm.
 
-    Opening it reads the data; raises DataError or DeviceError where that or the device is not there.
+    Opening it reads the data; raises DataError or DeviceError where that or the device is not there. `device`
+    is what tells of models, by default what the setting says.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, device: Device | None = None) -> None:
         self._setting = setting
-        self._runner = connect(setting.profile, setting.threads)
+        self._device = device or Device.at(setting.profile, setting.threads, setting.connection, _say)
+        self._own = [load_objective(goal.metric) for goal in setting.goals if is_reference(goal.metric)]
         self._artifacts = ArtifactStore(setting.artifacts)
         self._weights = WeightStore(setting.weights, setting.weights_budget_bytes)
         data = open_data(setting.data_root, setting.data_digest)
@@ -55,6 +63,8 @@ class Evaluator:
             return infeasible or self._measured(candidate, clock)
         except MeasuringFailed as error:
             return _failed(error, "candidate")
+        except Unreachable as error:
+            return _failed(error, "device")
         except (OSError, DeviceError) as error:
             return _failed(error, "infrastructure")
         except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises costs this candidate alone
@@ -63,8 +73,9 @@ class Evaluator:
     def _screened(self, candidate: Candidate) -> Infeasible | None:
         """Return what limits make training pointless, told by a bound and then by the blank."""
         goals = {goal.metric: goal for goal in self._setting.goals if goal.limit is not None}
-        if (size := goals.get("model_bytes")) is None and "latency_ms" not in goals:
+        if not goals.keys() & {"model_bytes", "latency_ms", "arena_bytes"}:
             return None
+        size = goals.get("model_bytes")
         least = least_bytes(candidate, self._setting.problem)
         if size is not None and size.violation(least) > 0:
             return _infeasible(size, least, _bytes(least, self._source("estimated")))
@@ -77,22 +88,36 @@ class Evaluator:
         stored = _bytes(len(data), self._source("estimated" if bound else "measured"))
         if size is not None and size.violation(len(data)) > 0:
             return _infeasible(size, len(data), stored)
-        if latency is None or latency.limit_on != "min" or bound:
+        timed = latency is not None and latency.limit_on == "min"
+        if bound or not (timed or "arena_bytes" in goals):
             return None
-        measured = self._measure(data)
-        if latency.violation(measured.low_ms) <= 0:
-            return None
-        return _infeasible(latency, measured.latency_ms, (*stored, *_timings(measured)), measured)
+        return self._screen_reading(self._read_blank(data), goals, stored)
+
+    def _screen_reading(
+        self, reading: Reading, goals: dict[str, Goal], stored: tuple[Measurement, ...]
+    ) -> Infeasible | None:
+        """Hold a blank against limits on what it takes to run; of an interval its best end counts."""
+        for metric in ("latency_ms", "arena_bytes"):
+            found, goal = reading.measurement(metric), goals.get(metric)
+            if goal is None or found is None or goal.limit_on != "min":
+                continue
+            best = found.value if found.low is None or metric == "arena_bytes" else found.low
+            if goal.violation(best) > 0:
+                known = (*stored, *reading.measurements)
+                return _infeasible(goal, found.value, known, reading.latency)
+        return None
 
     def _measured(self, candidate: Candidate, clock: Clock) -> Measured | Infeasible:
         forms = [fold.form(candidate, self._weights, clock) for fold in self._folds]
         shipped = forms[0]
         name = self._artifacts.put(shipped.data)
+        path = self._artifacts.path(name)
         with clock("measure"):
-            latency = self._runner.measure([self._artifacts.path(name)], self._setting.anchor)[0]
+            reading = self._device.read(path, self._setting.anchor, self._wanted)
+            own = [objective.measure(path, self._setting.profile) for objective in self._own]
         evidence = Evidence(
-            measurements=(*self._accuracy(forms), *_timings(latency), *self._sizes(shipped)),
-            latency=latency,
+            measurements=(*self._accuracy(forms), *reading.measurements, *self._sizes(shipped), *own),
+            latency=reading.latency,
             artifact=name,
             inputs_used=shipped.inlet.columns,
             curve=shipped.curve,
@@ -101,11 +126,17 @@ class Evaluator:
         broken = broken_limits(self._setting.goals, evidence.values)
         return Infeasible(violations=broken, evidence=evidence) if broken else Measured(evidence=evidence)
 
-    def _measure(self, data: bytes) -> Latency:
+    @property
+    def _wanted(self) -> frozenset[str]:
+        """What a goal asks of the device."""
+        return frozenset(OF_A_DEVICE & {goal.metric for goal in self._setting.goals})
+
+    def _read_blank(self, data: bytes) -> Reading:
+        wanted = self._wanted - {"energy_mj"}
         with TemporaryDirectory() as folder:
             path = Path(folder, "blank.tflite")
             path.write_bytes(data)
-            return self._runner.measure([path], self._setting.anchor)[0]
+            return self._device.read(path, self._setting.anchor, wanted)
 
     def _accuracy(self, forms: list[Form]) -> tuple[Measurement, ...]:
         source = self._source("measured")
@@ -166,10 +197,6 @@ def _bytes(count: int, source: Source) -> tuple[Measurement, ...]:
     return (Measurement(metric="model_bytes", value=count, source=source),)
 
 
-def _timings(latency: Latency) -> tuple[Measurement, ...]:
-    source = latency.source
-    return (
-        latency.measurement,
-        Measurement(metric="latency_median_ms", value=latency.median_ms, source=source),
-        Measurement(metric="latency_p90_ms", value=latency.p90_ms, source=source),
-    )
+def _say(text: str) -> None:
+    """Tell who is waited for: a worker's standard error is shown by its executor."""
+    print(text, file=sys.stderr, flush=True)

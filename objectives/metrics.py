@@ -126,7 +126,7 @@ def interval(
     if metric.function is accuracy:
         correct = int(np.sum(scores.argmax(axis=1) == y_true))
         return wilson_interval(correct, len(y_true), confidence)
-    strata = y_true if classes else np.zeros(len(y_true), int)
+    strata = None if classes else np.zeros(len(y_true), int)
     return bootstrap_interval(metric, y_true, scores, strata=strata, confidence=confidence, seed=seed)
 
 
@@ -152,17 +152,17 @@ def bootstrap_interval(
     y_true: Labels,
     scores: Scores,
     *,
-    strata: Labels,
+    strata: Labels | None = None,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Return the percentile interval of the metric over 1,000 seeded resamples, widened to hold its value.
 
     Efron, Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. Samples are drawn within their
-    class, which `strata` (samples,) names: the split fixed how many each has, and a resample without a
-    class would have another meaning for a mean over classes.
+    class, which `strata` (samples,) names (`y_true` if None): the split fixed how many each has, and a
+    resample without a class would have another meaning for a mean over classes.
     """
-    generator = np.random.default_rng(seed)
+    generator, strata = np.random.default_rng(seed), y_true if strata is None else strata
     members = [np.flatnonzero(strata == label) for label in np.unique(strata)]
     values = []
     for _ in range(RESAMPLES):

@@ -8,7 +8,7 @@ from hardware_profiles.measurement import Latency, Measurement
 from hardware_profiles.value import Value
 from objectives.goals import Violation
 
-Fault = Literal["candidate", "infrastructure"]
+Fault = Literal["candidate", "infrastructure", "device"]
 
 
 class Epoch(Value):
@@ -23,7 +23,8 @@ class Evidence(Value):
     """What was learnt on the way, however the trial ended.
 
     `measurements` by metric name: `accuracy` (the metric, of the `.tflite` on validation data),
-    `latency_ms`, `latency_median_ms`, `latency_p90_ms`, `model_bytes`, `compressed_bytes`,
+    `latency_ms`, `latency_median_ms`, `latency_p90_ms`, `arena_bytes`, `energy_mj`, `model_bytes`,
+    `compressed_bytes`, those of objectives of the user's own,
     `sparsity_reached` (over prunable kernels), `sparsity_overall` (over all), `float_accuracy` (before the
     conversion). `inputs_used` are the columns or channels that feature elimination left, None for all.
     `seconds` says where the time went, by stage.
@@ -68,7 +69,11 @@ class Stopped(Value):
 
 
 class Failed(Value):
-    """Nothing to ship. `fault` is the candidate's own (never proposed again) or the infrastructure's."""
+    """Nothing to ship.
+
+    `fault` is the candidate's own (never proposed again), the infrastructure's, or that of a device which
+    does not answer.
+    """
 
     state: Literal["failed"] = "failed"
     error: str

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from hardware_profiles.connection import Connection
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.runners.base import Anchor
 from hardware_profiles.value import Value
@@ -14,7 +15,8 @@ from spaces.candidate import Problem
 class Setting(Value):
     """Data, device and goals of a study, and the folders in which workers keep what they make.
 
-    `model` is the network that the user brought, if that is what is compressed; `models` holds it.
+    `connection` is where the device is, and `anchor` None where nothing is measured there. `model` is the
+    network that the user brought, if that is what is compressed; `models` holds it.
     """
 
     problem: Problem
@@ -28,7 +30,8 @@ class Setting(Value):
     seed: int
     profile: HardwareProfile
     threads: int
-    anchor: Anchor
+    anchor: Anchor | None
+    connection: Connection | None = None
     artifacts: Path
     weights: Path
     weights_budget_bytes: int

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from objectives.accuracy import Scorer
+from hardware_profiles.micro import RUNTIME as MICRO
+from objectives.accuracy import by_litert, by_micro
 from objectives.adapt import Adapter, adapted
 from objectives.agreement import check_agreement
 from objectives.aware import parameter_count
@@ -31,6 +32,8 @@ from spaces.value import digest
 if TYPE_CHECKING:
     import tf_keras
 
+    from hardware_profiles.profile import HardwareProfile
+    from objectives.accuracy import Scores
     from objectives.datasets.store import Data, Fold
     from objectives.setting import Setting
     from spaces.candidate import Candidate
@@ -39,6 +42,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Part of the name of kept weights. A change to what builds, trains or adapts networks that changes what
 # they would be must change this number.
 RECIPE = 4
+MICRO_SAMPLES = 1000
+"""TensorFlow Lite Micro takes up to a millisecond a sample here: a large set would outlast a training."""
 
 
 @dataclass
@@ -117,7 +122,9 @@ class FoldWork:
             self._refuse_lost_columns(data, inlet, candidate)
             self._refuse_disagreement(scores, network.model, inlet, candidate)
         with clock("score"):
-            value = self._metric(self._valid.y, Scorer(data, self.normaliser).scores(self._valid.x))
+            some = judged_samples(self._setting.profile)
+            scores = scores_on(self._setting.profile)(data, self.normaliser, self._valid.x[:some])
+            value = self._metric(self._valid.y[:some], scores)
         trained = network.trained
         return Form(data, value, trained.value, held, trained.curve, parameter_count(network.model), inlet)
 
@@ -161,6 +168,16 @@ class FoldWork:
         samples = self.calibration[:AGREEING_SAMPLES]
         expected = np.asarray(model(inlet(samples), training=False))
         check_agreement(scores, expected, candidate.compression)
+
+
+def scores_on(profile: HardwareProfile) -> Scores:
+    """Return what runs a file with the kernels that a device uses."""
+    return by_micro if profile.runtime.name == MICRO else by_litert
+
+
+def judged_samples(profile: HardwareProfile) -> int | None:
+    """Return by how many validation samples a file is judged while searching; None means all."""
+    return MICRO_SAMPLES if profile.runtime.name == MICRO else None
 
 
 def weights_name(setting: Setting, stage: Candidate, fold: int) -> str:

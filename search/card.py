@@ -55,22 +55,40 @@ def _results(shipment: Shipment) -> dict[str, object]:
 
 
 def _latency(shipment: Shipment) -> dict[str, object]:
-    latency, source = shipment.latency, shipment.latency.source
+    latency = shipment.latency
+    if latency is None:
+        return _unmeasured(shipment)
+    source = latency.source
     runtime = " ".join(word for word in (source.runtime, source.runtime_version) if word)
     threads = "" if source.threads is None else f"{source.threads} thread{'s' if source.threads > 1 else ''}"
+    span = f"{human_ms(latency.low_ms)} to {human_ms(latency.high_ms)}"
+    ranked = RANKED if source.provenance == "measured" else "It is no measurement on that device."
     return {
-        "latency": human_ms(latency.latency_ms),
-        "latency_range": f"{human_ms(latency.low_ms)} to {human_ms(latency.high_ms)}",
-        "provenance": source.provenance,
-        "machine": code(source.machine or "not named"),
-        "runtime": plain(runtime or "the device's own runtime"),
-        "threads": threads or "the runtime's own number of threads",
-        "ranked": RANKED if source.provenance == "measured" else "It is no measurement on that device.",
-        "runs": latency.runs,
-        "median": human_ms(latency.median_ms),
-        "p90": human_ms(latency.p90_ms),
-        "p99": human_ms(latency.p99_ms),
-        "verdict": latency.verdict,
+        "latency_row": f"**{human_ms(latency.latency_ms)}**, {source.provenance} ({span})",
+        "latency_told": (
+            f"- **Latency** was {source.provenance} on {_device(shipment)}, machine "
+            f"`{code(source.machine or 'not named')}`, with {plain(runtime or 'its own runtime')} and "
+            f"{threads or 'its own number of threads'}. {ranked}\n  Over {latency.runs} runs: median "
+            f"{human_ms(latency.median_ms)}, 90th percentile {human_ms(latency.p90_ms)}, 99th percentile "
+            f"{human_ms(latency.p99_ms)}. The run was judged {latency.verdict}."
+        ),
+    }
+
+
+def _unmeasured(shipment: Shipment) -> dict[str, object]:
+    """Return what is said of a latency that nobody measured."""
+    timed = shipment.timed
+    if timed is None:
+        return {"latency_row": "not known", "latency_told": "- **Latency** is not known: nothing tells it."}
+    low, high = timed.low or timed.value, timed.high or timed.value
+    span = f"{human_ms(low)} to {human_ms(high)}"
+    by = f", by {plain(timed.source.runtime)}" if timed.source.runtime else ""
+    return {
+        "latency_row": f"**{span}**, {timed.source.provenance}",
+        "latency_told": (
+            f"- **Latency** was {timed.source.provenance}{by}: {span}. It is no measurement on that device: "
+            "measure there before you rely on it."
+        ),
     }
 
 
@@ -158,14 +176,17 @@ def _network(shipment: Shipment) -> dict[str, object]:
     }
 
 
+def _device(shipment: Shipment) -> str:
+    return plain(shipment.study.profile.title or shipment.study.profile.name)
+
+
 def _study(shipment: Shipment) -> dict[str, object]:
     study = shipment.study
-    device = study.profile.name if study.profile.title == study.profile.name else study.profile.title
     return {
         "title": f"{plain(study.data.name)} on {plain(study.profile.name)}",
         "study": code(study.name),
         "trial": shipment.record.number,
-        "device": plain(device),
+        "device": _device(shipment),
         "measured": sum(r.state == "measured" for r in study.trials),
         "data": plain(study.data.name),
         "digest": code(study.data.digest),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from search.errors import StudyError
@@ -15,6 +15,7 @@ from spaces.value import Value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hardware_profiles.ways import Tool
     from search.places import Places
 
 NEEDED = (
@@ -48,9 +49,8 @@ def examine(places: Places) -> tuple[Check, ...]:
         _cores,
         _measuring,
         _fashion_mnist,
-        _micro,
     )
-    return tuple(check() for check in checks)
+    return (*(check() for check in checks), *of_devices(places))
 
 
 def _python() -> Check:
@@ -135,7 +135,21 @@ def _fashion_mnist() -> Check:
     return Check(name="fashion-mnist", works=where is not None, detail=str(where or missing), needed=False)
 
 
-def _micro() -> Check:
-    found = find_spec("tflite_micro") is not None
-    missing = "not installed; `pip install -e '.[micro]'` on x86-64 Linux"
-    return Check(name="tflite-micro", works=found, detail="installed" if found else missing, needed=False)
+def of_devices(places: Places) -> tuple[Check, ...]:
+    """Tell for each tool whether it is here, which devices want it and how it is got."""
+    from hardware_profiles.errors import DeviceError
+    from hardware_profiles.profile import load_profile, profile_names
+    from hardware_profiles.ways import TOOLS, needed
+
+    wanting: dict[str, list[str]] = {tool.name: [] for tool in TOOLS}
+    for name in profile_names(places.devices):
+        with suppress(DeviceError):  # a broken file is told by `edgesearch devices`
+            for tool in needed(load_profile(name, places.devices)):
+                wanting[tool.name].append(name)
+    return tuple(_tool(tool, wanting[tool.name]) for tool in TOOLS)
+
+
+def _tool(tool: Tool, devices: list[str]) -> Check:
+    use = f"{tool.gives}, for {', '.join(devices) or 'no device of the catalogue'}"
+    detail = use if tool.found else f"not here; {tool.how} ({use})"
+    return Check(name=tool.name, works=tool.found, detail=detail, needed=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from objectives.outcome import Failed, Infeasible, Outcome
 from search.asking import Asker, Declined
-from search.errors import NothingFits, StudyError
+from search.errors import NothingFits, Paused, StudyError
 from search.front import front
 from search.interrupts import uninterrupted
 from search.status import COUNTED, Display, Status, status
@@ -96,8 +96,8 @@ class Driver:
         """Ask, wait and tell until there is nothing left to do.
 
         Raises NothingFits after PATIENCE asks in a row without a new candidate that fits, unless they
-        were repetitions and something fits already; StudyError where the space fails, or where
-        candidate after candidate loses its workers.
+        were repetitions and something fits already; Paused where the device does not answer any more;
+        StudyError where the space fails, or where candidate after candidate loses its workers.
         """
         known = self.record
         self._ledger.record(known, known.trials)  # whatever a kill kept from it
@@ -137,13 +137,14 @@ class Driver:
         try:
             candidate = self._asker.candidate(trial)
         except Declined as reason:
-            decline(self._study, trial, str(reason), steer_away=True)
+            decline(self._study, trial, str(reason), self._facts.plan, steer_away=True)
             return True
         if known := self._seen.get(candidate.digest):
             self._answer(trial, known)
             return True
         if candidate.digest in self._under_way():
-            decline(self._study, trial, "the same candidate is under way", steer_away=False)
+            what = "the same candidate is under way"
+            decline(self._study, trial, what, self._facts.plan, steer_away=False)
             return bool(self._suspects)
         trial.set_user_attr(CANDIDATE, candidate.model_dump_json())
         self._running[trial.number] = _Running(trial, candidate)
@@ -161,6 +162,10 @@ class Driver:
 
     def _back(self, number: int, outcome: Outcome) -> None:
         running = self._running[number]
+        if isinstance(outcome, Failed) and outcome.fault == "device":
+            raise Paused(
+                f"the study pauses, for {outcome.error}; everything is kept, and the same command goes on"
+            )
         if isinstance(outcome, Failed) and outcome.fault == "infrastructure":
             if running.attempts <= MOST_RETRIES:
                 running.attempts += 1

@@ -1,7 +1,8 @@
 """Errors of this room.
 
 StudyError(ValueError)     a plan, a study or a request that cannot be served; exit code 2
-└── NothingFits            the study ended because no new candidate fits; exit code 1
+├── NothingFits            the study ended because no new candidate fits; exit code 1
+└── Paused                 the device does not answer any more; everything is kept; exit code 3
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +15,12 @@ class StudyError(ValueError):
     """A plan, a study or a request that cannot be served; the message names the way out."""
 
     exit_code = 2
+
+
+class Paused(StudyError):
+    """The device does not answer any more; what is done is kept, and the same command goes on."""
+
+    exit_code = 3
 
 
 class NothingFits(StudyError):

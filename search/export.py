@@ -4,6 +4,7 @@ model.tflite      the file                        infer.py       runs it with nu
 model.json        all facts, for programs         sample.npy     one raw sample to try
 model_card.md     the same for people             pareto.html    the front that it was chosen from
 labels.txt        the classes, one a line         plan.yaml      the plan that repeats the study
+firmware/         for a microcontroller: the model as C and C++, with a self-test (see search/firmware)
 """
 
 import io
@@ -11,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +21,8 @@ import yaml
 
 from search.card import model_card
 from search.errors import StudyError
+from search.firmware.folder import FILES as FIRMWARE_FILES
+from search.firmware.folder import FOLDER as FIRMWARE
 from search.plan import StudyPlan
 from search.scene import scene_of
 from search.shipment import FORMAT, Shipment, manifest
@@ -30,9 +34,10 @@ FILES = (
 )  # fmt: skip
 
 
-def export(shipment: Shipment, to: Path) -> Path:
+def export(shipment: Shipment, to: Path, firmware: Mapping[str, bytes] | None = None) -> Path:
     """Write the folder and return where it lies. An earlier export there is replaced.
 
+    `firmware` is what `firmware_files` gives, for a microcontroller.
     Raises StudyError where the target is a file, holds anything but an earlier export, is the
     current folder, or cannot be written.
     """
@@ -42,7 +47,7 @@ def export(shipment: Shipment, to: Path) -> Path:
         to.parent.mkdir(parents=True, exist_ok=True)
         part = _beside(to)
         try:
-            _fill(part, contents(shipment))
+            _fill(part, {**contents(shipment), **(firmware or {})})
             _put_in_place(part, to)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -62,13 +67,22 @@ def check_target(to: Path) -> None:
         raise StudyError(f"the folder you are in cannot be replaced: '{to}'; choose another --to")
     if not to.is_dir():
         return
-    held = {path.name for path in to.iterdir()} - {"__pycache__"}
-    strange = sorted(held - set(FILES))
+    held = set(_held(to))
+    strange = sorted(held - set(FILES) - {f"{FIRMWARE}/{name}" for name in FIRMWARE_FILES})
     if strange or (held and not _is_export(to)):
         what = f"it holds '{strange[0]}'" if strange else "its model.json is not ours"
         raise StudyError(
             f"--to names a new or empty folder or an earlier export, but {what} in '{to}'; choose another"
         )
+
+
+def _held(folder: Path) -> Iterator[str]:
+    """Yield what lies in a folder, and in its folder of firmware, but for what Python leaves there."""
+    for path in folder.iterdir():
+        if path.name == FIRMWARE and path.is_dir() and not path.is_symlink():
+            yield from (f"{FIRMWARE}/{inner.name}" for inner in path.iterdir())
+        elif path.name != "__pycache__":
+            yield path.name
 
 
 def _is_export(folder: Path) -> bool:
@@ -103,6 +117,7 @@ def plan_yaml(plan: StudyPlan, study: str) -> str:
 
 def _fill(folder: Path, named: dict[str, bytes]) -> None:
     for name, data in named.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         with (folder / name).open("wb") as file:
             file.write(data)
             file.flush()

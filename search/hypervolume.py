@@ -7,7 +7,9 @@ accuracy       error, linear, from 0 to that of guessing the majority class. A m
                fraction, so its error is 1 - value; of a metric to minimise 0 is best.
 latency_ms     log scale from 1 us to the user's limit, else 2 ms.
 model_bytes    log scale from 500 bytes to the user's limit, else 400 kB (400,000 bytes);
-               compressed_bytes likewise.
+               compressed_bytes and arena_bytes likewise.
+energy_mj      log scale from 1 uJ to the user's limit, else 10 mJ.
+own            what a user's own objective measures has no ends to scale by, so it is left out.
 
 What is better than best counts as best; what is not better than the reference in every objective
 dominates nothing. A limit at or below the best end of a log scale moves that end to a thousandth of it.
@@ -27,6 +29,8 @@ LOG_ENDS = {
     "latency_ms": (1e-3, 2.0),
     "model_bytes": (500.0, 400_000.0),
     "compressed_bytes": (500.0, 400_000.0),
+    "arena_bytes": (500.0, 400_000.0),
+    "energy_mj": (1e-3, 10.0),
 }
 """Best and reference of the log scales, in the metric's own unit, where no limit is given."""
 
@@ -99,7 +103,13 @@ def scale_of(goal: Goal, majority_accuracy: float) -> Scale:
 
 def scales_of(goals: Iterable[Goal], majority_accuracy: float) -> Scales:
     """Return the scales of those goals that are objectives."""
-    return Scales(scales=tuple(scale_of(goal, majority_accuracy) for goal in goals if goal.objective))
+    return Scales(
+        scales=tuple(scale_of(goal, majority_accuracy) for goal in goals if goal.objective and _scaled(goal))
+    )
+
+
+def _scaled(goal: Goal) -> bool:
+    return goal.metric in LOG_ENDS or goal.metric == "accuracy"
 
 
 def hypervolume(

@@ -159,7 +159,7 @@ def study_params(study: StudyRecord) -> dict[str, str]:
             "data_digest": study.data.digest,
             "data_kind": study.data.kind,
             "device": study.profile.name,
-            "machine": study.anchor.source.machine,
+            "machine": study.anchor.source.machine if study.anchor else None,
             "space": study.space,
             "objectives": ", ".join(plan.objectives),
             "metric": plan.metric,

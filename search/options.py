@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hardware_profiles.connection import Connection
     from search.places import Places
     from search.plan import Limits
 
@@ -55,6 +56,8 @@ def limit_options(function: F) -> F:
             click.option("--max-latency-ms", metavar="TIME", help="Milliseconds, or 800us, 1s."),
             click.option("--max-model-bytes", metavar="SIZE", help="Bytes of the .tflite, or 64K, 1M."),
             click.option("--max-compressed-bytes", metavar="SIZE", help="Of the .tflite deflated."),
+            click.option("--max-arena-bytes", metavar="SIZE", help="Working memory, or 20K."),
+            click.option("--max-energy-mj", metavar="MJ", type=float, help="Of one inference."),
             click.option("--min-accuracy", metavar="SHARE", type=float, help="Of the study's metric."),
             click.option(
                 "--max-accuracy-drop",
@@ -73,6 +76,8 @@ LIMIT_OPTIONS = {
     "max_latency_ms": "latency_ms",
     "max_model_bytes": "model_bytes",
     "max_compressed_bytes": "compressed_bytes",
+    "max_arena_bytes": "arena_bytes",
+    "max_energy_mj": "energy_mj",
     "min_accuracy": "accuracy",
     "max_accuracy_drop": "accuracy_drop",
 }
@@ -106,14 +111,67 @@ def as_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def connection_options(function: F) -> F:
+    """Add where the device is."""
+    return add(
+        function,
+        (
+            click.option(
+                "--on",
+                metavar="WHERE",
+                help="ssh://user@host, adb://serial, command:./program, replay:FILE, local or estimated.",
+            ),
+            click.option("--delegate", metavar="LIBRARY", help="With ssh and local: libedgetpu.so.1, say."),
+            click.option("--benchmark-model", metavar="FILE", help="With adb: LiteRT's program for Android."),
+            click.option(
+                "--python", metavar="PATH", help="With ssh: ~/venv/bin/python there (default: python3)."
+            ),
+            click.option("--accelerator", metavar="NAME", help="With adb: cpu:4, gpu, nnapi, ..."),
+        ),
+    )
+
+
+def found_here(connection: Connection) -> Connection:
+    """Return a connection that holds from any folder: workers have another one than whoever typed it."""
+    from hardware_profiles.connection import Adb, Command
+    from hardware_profiles.runners.command import resolved
+
+    if isinstance(connection, Command):
+        return connection.model_copy(update={"argv": resolved(connection.argv)})
+    if isinstance(connection, Adb) and connection.benchmark_model is not None:
+        return connection.model_copy(update={"benchmark_model": connection.benchmark_model.absolute()})
+    return connection
+
+
+def connection_of(flags: dict[str, Any]) -> Connection | None:
+    """Take where the device is out of a command's options. Raises DeviceError for what is no connection."""
+    from hardware_profiles.connection import parse_connection
+    from hardware_profiles.errors import DeviceError
+
+    on, program = flags.pop("on"), flags.pop("benchmark_model")
+    delegate, accelerator, python = (flags.pop(name) for name in ("delegate", "accelerator", "python"))
+    if on is None:
+        if given := next((n for n in (delegate, program, accelerator, python) if n is not None), None):
+            raise DeviceError(f"'{given}' says how a device is reached; say where it is as well, with --on")
+        return None
+    path = None if program is None else folder(program)
+    connection = parse_connection(
+        on, delegate=delegate, benchmark_model=path, accelerator=accelerator, python=python
+    )
+    return found_here(connection)
+
+
 def places(
-    storage: str | None = None, tracking_uri: str | None = None, ray_address: str | None = None
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    ray_address: str | None = None,
+    connection: Connection | None = None,
 ) -> Places:
-    """Return where things are kept, by the options and the environment."""
+    """Return where things are kept and where the device is, by the options and the environment."""
     from search.home import find_home
     from search.places import Places
 
-    return Places(find_home(), storage, tracking_uri, ray_address)
+    return Places(find_home(), storage, tracking_uri, ray_address, connection)
 
 
 def out() -> Console:

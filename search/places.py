@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hardware_profiles.connection import Connection
 from search.errors import StudyError
 from search.secrets import expand
 
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 class Places:
     """The home, and the servers that are used in place of what lies in it.
 
-    `storage`, `tracking_uri` and `ray_address` may refer to environment variables as `${VAR}`.
+    `storage`, `tracking_uri` and `ray_address` may refer to environment variables as `${VAR}`. `connection`
+    is where the device is.
     """
 
     home: Home
     storage: str | None = None
     tracking_uri: str | None = None
     ray_address: str | None = None
+    connection: Connection | None = None
 
     @cached_property
     def storage_url(self) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -13,15 +13,16 @@ from hardware_profiles.measurement import Statistic
 from objectives.datasets.callables import is_reference
 from objectives.datasets.spec import DataSpec
 from objectives.goals import Direction, Goal
+from objectives.own import load_objective
 from search.errors import StudyError
 from search.units import parse_bytes, parse_ms
 from spaces.chooser import Choices, Integers, Range, Reals
 from spaces.value import Value
 
-Objective = Literal["accuracy", "latency_ms", "model_bytes", "compressed_bytes"]
-METRICS: tuple[Objective, ...] = ("accuracy", "latency_ms", "model_bytes", "compressed_bytes")
-"""All that can be an objective, a limit or both, in a fixed order."""
-OBJECTIVES: tuple[Objective, ...] = ("accuracy", "latency_ms", "model_bytes")
+Metric = Literal["accuracy", "latency_ms", "model_bytes", "compressed_bytes", "arena_bytes", "energy_mj"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+"""All of ours that can be an objective, a limit or both, in a fixed order."""
+OBJECTIVES: tuple[str, ...] = ("accuracy", "latency_ms", "model_bytes")
 """What is optimised unless the plan says otherwise, where a device stores models as they are."""
 NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,99}")
 SHARES = ("accuracy", "balanced-accuracy", "f1-macro")
@@ -48,26 +49,46 @@ class Limits(Value):
 
     `accuracy_drop` is in points against the network that was brought: hundredths of a metric to maximise,
     hundredths of the network's own value of one to minimise. `accuracy_against_model` is what that comes to,
-    and is set when the network was measured.
+    and is set when the network was measured. `left_model_bytes` and `left_arena_bytes` are what a
+    microcontroller's firmware leaves, and are set when that is known.
     """
 
     accuracy: float | None = None
     latency_ms: Annotated[float, Field(gt=0), BeforeValidator(parse_ms)] | None = None
     model_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
     compressed_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
+    arena_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
+    energy_mj: Annotated[float, Field(gt=0)] | None = None
+    left_model_bytes: Annotated[int, Field(gt=0)] | None = None
+    left_arena_bytes: Annotated[int, Field(gt=0)] | None = None
     accuracy_drop: Annotated[float, Field(ge=0)] | None = None
     accuracy_against_model: float | None = None
 
-    def bounds(self, direction: Direction) -> dict[Objective, float | None]:
-        """Return the bound on each metric, of the two on accuracy the stricter one."""
+    def bounds(self, direction: Direction) -> dict[Metric, float | None]:
+        """Return the bound on each metric, of two on the same one the stricter."""
         given = [v for v in (self.accuracy, self.accuracy_against_model) if v is not None]
         strictest = max(given) if direction == "maximize" and given else min(given, default=None)
         return {
             "accuracy": strictest,
             "latency_ms": self.latency_ms,
-            "model_bytes": self.model_bytes,
+            "model_bytes": _least(self.model_bytes, self.left_model_bytes),
             "compressed_bytes": self.compressed_bytes,
+            "arena_bytes": _least(self.arena_bytes, self.left_arena_bytes),
+            "energy_mj": self.energy_mj,
         }
+
+
+def _least(*bounds: float | None) -> float | None:
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+class Firmware(Value):
+    """A microcontroller's flash and RAM, if they are not the profile's, and the user's own part of them."""
+
+    flash: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
+    ram: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
+    reserve_flash: Annotated[int, Field(ge=0), BeforeValidator(parse_bytes)] = 0
+    reserve_ram: Annotated[int, Field(ge=0), BeforeValidator(parse_bytes)] = 0
 
 
 class StudyPlan(Value):
@@ -82,8 +103,9 @@ class StudyPlan(Value):
     ranges: dict[str, Annotated[Range, BeforeValidator(_range)]] = Field(default_factory=dict)
     metric: str = "accuracy"
     metric_direction: Direction = "maximize"
-    objectives: tuple[Objective, ...] = OBJECTIVES
+    objectives: tuple[str, ...] = OBJECTIVES
     limits: Limits = Limits()
+    firmware: Firmware | None = None
     limit_on: Statistic = "min"
     input_type: Literal["float32", "int8"] = "float32"
     threads: Annotated[int, Field(ge=1)] = 1
@@ -110,6 +132,14 @@ class StudyPlan(Value):
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             named = ", ".join(self.objectives) or "none"
             raise ValueError(f"objectives are one or more of {', '.join(METRICS)}, each once, got {named}")
+        for name in self.objectives:
+            if name not in METRICS and not is_reference(name):
+                close = get_close_matches(name, METRICS, n=1)
+                meant = f"; did you mean '{close[0]}'?" if close else ""
+                raise ValueError(
+                    f"an objective is one of {', '.join(METRICS)} or package.module:Objective, got "
+                    f"'{name}'{meant}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -130,6 +160,11 @@ class StudyPlan(Value):
                 f"'{self.space}'"
             )
         return self
+
+    def fitted(self, model_bytes: int, arena_bytes: int) -> Self:
+        """Return the plan with what a firmware leaves for a model."""
+        left = {"left_model_bytes": model_bytes, "left_arena_bytes": arena_bytes}
+        return self.model_copy(update={"limits": self.limits.model_copy(update=left)})
 
     def measured_against(self, baseline: float | None) -> Self:
         """Return the plan with what its limit on the drop of accuracy comes to.
@@ -162,28 +197,44 @@ class StudyPlan(Value):
         about = {goal.metric for goal in self.goals}
         return "compressed" if "compressed_bytes" in about and "model_bytes" not in about else "stored"
 
-    def suited_to(self, counts: Literal["stored", "compressed"]) -> Self:
-        """Return the plan with the default objectives of a device where these bytes count."""
-        if counts == "stored" or "objectives" in self.model_fields_set:
-            return self
-        swapped = ("compressed_bytes" if name == "model_bytes" else name for name in OBJECTIVES)
-        return self.model_copy(update={"objectives": tuple(swapped)})
+    def suited_to(self, objectives: tuple[str, ...], limits: Mapping[str, float | None]) -> Self:
+        """Return the plan with a device's own objectives and limits where it says nothing of them."""
+        kept = (
+            self
+            if "objectives" in self.model_fields_set
+            else self.model_copy(update={"objectives": objectives})
+        )
+        unset = {
+            name: v for name, v in limits.items() if v is not None and getattr(self.limits, name) is None
+        }
+        return kept.model_copy(update={"limits": self.limits.model_copy(update=unset)}) if unset else kept
+
+    @property
+    def own_objectives(self) -> tuple[str, ...]:
+        """The objectives that are the user's own, as package.module:Objective."""
+        return tuple(name for name in self.objectives if name not in METRICS)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All that can be a goal here, in a fixed order."""
+        return (*METRICS, *self.own_objectives)
 
     @property
     def goals(self) -> tuple[Goal, ...]:
-        """The goals in the order of METRICS."""
+        """The goals in the order of `metrics`."""
         directions: dict[str, Direction] = {"accuracy": self.metric_direction}
-        limits = self.limits.bounds(self.metric_direction)
+        directions |= {name: load_objective(name).direction for name in self.own_objectives}
+        limits: Mapping[Any, float | None] = self.limits.bounds(self.metric_direction)
         return tuple(
             Goal(
                 metric=metric,
                 direction=directions.get(metric, "minimize"),
                 objective=metric in self.objectives,
-                limit=limits[metric],
+                limit=limits.get(metric),
                 limit_on=self.limit_on if metric == "latency_ms" else "min",
             )
-            for metric in METRICS
-            if metric in self.objectives or limits[metric] is not None
+            for metric in self.metrics
+            if metric in self.objectives or limits.get(metric) is not None
         )
 
 
@@ -240,7 +291,7 @@ def _explained(error: ValidationError) -> str:
 
 
 def _unknown_key(place: tuple[str, ...], where: str) -> str:
-    sections: dict[str, type[Value]] = {"limits": Limits, **_KINDS}
+    sections: dict[str, type[Value]] = {"limits": Limits, "firmware": Firmware, **_KINDS}
     inner = "data" if place[:-1] == ("data",) else place[-2] if len(place) > 1 else ""
     fields = list(DataSpec.model_fields if inner == "data" else sections.get(inner, StudyPlan).model_fields)
     close = get_close_matches(place[-1], fields, n=1)

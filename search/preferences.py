@@ -21,7 +21,7 @@ from objectives.goals import Goal, Violation, violations
 from search.errors import StudyError
 from search.front import figures, front, loss
 from search.hypervolume import scales_of
-from search.plan import METRICS, Limits, Objective, StudyPlan
+from search.plan import METRICS, Limits, StudyPlan
 from search.trial import StudyRecord, TrialRecord
 
 Preference = Literal["accuracy", "latency", "size", "balanced"]
@@ -30,11 +30,11 @@ POINTS: dict[Preference, float] = {"accuracy": 0, "latency": 2, "size": 2, "bala
 """How many points of accuracy each preference may spend."""
 
 
-def order(preference: Preference, plan: StudyPlan) -> tuple[Objective, ...]:
+def order(preference: Preference, plan: StudyPlan) -> tuple[str, ...]:
     """Return what a preference looks at, in turn; bytes are those that the plan is about."""
-    size: Objective = "model_bytes" if plan.counts == "stored" else "compressed_bytes"
-    first: dict[Preference, Objective] = {"latency": "latency_ms", "size": size}
-    everything: tuple[Objective, ...] = ("accuracy", "latency_ms", size)
+    size = "model_bytes" if plan.counts == "stored" else "compressed_bytes"
+    first: dict[Preference, str] = {"latency": "latency_ms", "size": size}
+    everything = ("accuracy", "latency_ms", size)
     return tuple(dict.fromkeys((first.get(preference, "accuracy"), *everything)))
 
 
@@ -131,7 +131,7 @@ def prefer_one(records: Iterable[TrialRecord], preference: Preference, study: St
 
 
 def _all_goals(plan: StudyPlan) -> tuple[Goal, ...]:
-    return plan.model_copy(update={"objectives": METRICS}).goals
+    return plan.model_copy(update={"objectives": plan.metrics}).goals
 
 
 def _near_best(

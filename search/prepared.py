@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from hardware_profiles.anchor import calibrate
-from hardware_profiles.connect import connect
+from hardware_profiles.connect import silent
+from hardware_profiles.device import Device
 from hardware_profiles.machine import machine_id
+from hardware_profiles.measurement import Source
 from hardware_profiles.profile import HardwareProfile, load_profile
 from objectives.brought.importing import import_model
 from objectives.brought.value import BroughtModel, refuse_misfit
@@ -32,6 +33,7 @@ from search.hypervolume import scales_of
 from search.lease import Lease
 from search.places import Places
 from search.plan import StudyPlan
+from search.reach import probe, refuse_another_runtime, suited, within_firmware
 from search.rejudge import recovered, rejudge
 from search.status import Display
 from search.storage import (
@@ -75,27 +77,33 @@ VERSIONED = (
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan with what it stands for: data on disk, a device that can be reached, a space."""
+    """A plan with what it stands for: data on disk, a device that answers, a space.
+
+    `found` says which machine measures, by which runtime; None where none does.
+    """
 
     plan: StudyPlan
     places: Places
     data: DataSummary
-    profile: HardwareProfile
+    device: Device
+    found: Source | None
     space: Space
     model: BroughtModel | None = None
 
     @classmethod
-    def of(cls, plan: StudyPlan, places: Places) -> Prepared:
+    def of(cls, plan: StudyPlan, places: Places, say: Callable[[str], None] = silent) -> Prepared:
         """Check everything that can be checked before anything is written for the study itself.
 
-        Raises DeviceError, SpaceError, ObjectiveError, DataError or StudyError for what cannot be.
+        `say` is told what remains of a microcontroller, and who is waited for. Raises DeviceError,
+        SpaceError, ObjectiveError, DataError or StudyError for what cannot be.
         """
         profile = load_profile(plan.device, places.devices)
-        plan = plan.suited_to(profile.counts)
-        connect(profile, plan.threads)
+        device = Device.at(profile, plan.threads, places.connection, say)
+        plan = suited(plan, device)
         if plan.space is not None:
             load_space(plan.space)
         load_metric(plan.metric, plan.metric_direction)
+        found = probe(device, say)
         places.home.ensure_writable()
         model = import_model(Path(plan.model).expanduser(), places.home.models) if plan.model else None
         spec = plan.data if model is None else plan.data_of_model
@@ -103,9 +111,15 @@ class Prepared:
         if model is not None:
             refuse_misfit(model, data)
         space: Space = Brought() if model else load_space(plan.space or DEFAULTS[data.kind], data.kind)
-        prepared = cls(plan, places, data, profile, space, model)
+        plan = within_firmware(plan, profile, data.kind, say)
+        prepared = cls(plan, places, data, device, found, space, model)
         _ = prepared.ranges
         return prepared
+
+    @property
+    def profile(self) -> HardwareProfile:
+        """What the device is."""
+        return self.device.profile
 
     @property
     def ranges(self) -> dict[str, Integers | Reals | Choices]:
@@ -142,7 +156,8 @@ class Prepared:
     @property
     def _precisions(self) -> tuple[Precision, ...]:
         """What the device runs, of that what takes the input as the plan wants it."""
-        whole = self.profile.precisions
+        goals = {goal.metric for goal in self.plan.goals}
+        whole = self.device.precisions if "latency_ms" in goals else self.profile.precisions
         return whole if self.plan.input_type == "float32" else tuple(p for p in whole if p in INTEGERS)
 
     @property
@@ -152,7 +167,8 @@ class Prepared:
         return {
             "data": self.data.digest,
             "device": self.profile.name,
-            "machine": machine_id(),
+            "machine": self.found.machine or "" if self.found else machine_id(),
+            **({} if self.found else {"latency": self.device.provenance}),
             "space": plan.space or self.space.name,
             **({} if self.model is None else {"model": self.model.digest}),
             "objectives": ", ".join(plan.objectives),
@@ -236,7 +252,8 @@ class Prepared:
         return study, facts
 
     def _made(self, display: Display) -> optuna.Study:
-        display.say(f"measuring what the anchor model takes on {self.profile.title}")
+        if self.device.runner is not None:
+            display.say(f"measuring what the anchor model takes on {self.profile.title}")
         facts = self._facts()
         study = create(self.places.opened, self.name, facts.plan.goals)
         if self.model is not None:
@@ -260,7 +277,7 @@ class Prepared:
             problem=self.problem,
             data=self.data,
             profile=self.profile,
-            anchor=calibrate(connect(self.profile, self.plan.threads)),
+            anchor=self.device.calibrated(),
             majority_accuracy=guess,
             versions={name: version(name) for name in VERSIONED},
             model=self.model,
@@ -281,6 +298,8 @@ class Prepared:
         return majority_value(metric, data.y_dev[fold.train], data.y_dev[fold.valid], classes)
 
     def _refuse_changes(self, facts: Facts) -> None:
+        if self.found and facts.anchor and facts.anchor.source != self.found:
+            refuse_another_runtime(self.name, facts.anchor.source, self.found)
         changed = [key for key, value in self.identity.items() if facts.identity.get(key) != value]
         if changed:
             key = changed[0]

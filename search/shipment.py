@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from hardware_profiles.measurement import Latency
+from hardware_profiles.measurement import Latency, Measurement
 from objectives.normalise import Normaliser
 from search.errors import StudyError
 from search.front import figures
@@ -105,7 +105,7 @@ class Shipment:
 
     def __post_init__(self) -> None:
         data, number = self.study.data, self.record.number
-        if self.record.state != "measured" or self.record.latency is None or self.record.candidate is None:
+        if self.record.state != "measured" or self.record.candidate is None:
             raise StudyError(
                 f"only a measured trial can be exported, but trial {number} is {self.record.state}"
             )
@@ -128,10 +128,14 @@ class Shipment:
             raise StudyError(f"{len(data.classes)} classes need as many scores, got {self.outputs[0].shape}")
 
     @property
-    def latency(self) -> Latency:
-        """The latency in full."""
-        assert self.record.latency is not None  # seen to in __post_init__
+    def latency(self) -> Latency | None:
+        """The latency in full, None where it was not measured."""
         return self.record.latency
+
+    @property
+    def timed(self) -> Measurement | None:
+        """The latency's ranked or estimated figure, None where nothing is known of it."""
+        return self.record.measurement("latency_ms")
 
     @property
     def candidate(self) -> Candidate:
@@ -162,20 +166,18 @@ def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
 def manifest(shipment: Shipment) -> dict[str, Any]:
     """Return the content of `model.json`: plain values, units in the names."""
     study, record, data = shipment.study, shipment.record, shipment.study.data
-    source = shipment.latency.source
     return {
         "format": FORMAT,
         "study": study.name,
         "trial": record.number,
         "task": study.task,
         "device": study.profile.name,
-        "machine": source.machine,
+        "machine": shipment.timed.source.machine if shipment.timed else None,
         "profile": study.profile.model_dump(mode="json"),
         "accuracy": _accuracy(shipment),
-        "latency": {
-            **shipment.latency.model_dump(mode="json", exclude={"source"}),
-            **source.model_dump(mode="json"),
-        },
+        "latency": _latency(shipment),
+        "memory": _other(shipment, "arena_bytes"),
+        "energy": _other(shipment, "energy_mj"),
         "bytes": {
             "model_bytes": len(shipment.tflite),
             "compressed_bytes": _whole(figures(record).get("compressed_bytes")),
@@ -203,6 +205,29 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
         "seeds": {"study": study.plan.seed, "split": study.plan.data.split_seed},
         "versions": dict(study.versions),
     }
+
+
+def _latency(shipment: Shipment) -> dict[str, Any]:
+    """Return all that is known of the latency: measured in full, else the estimate with its bounds."""
+    threads = {"threads": shipment.study.plan.threads}
+    if shipment.latency is not None:
+        source = shipment.latency.source
+        return {
+            **shipment.latency.model_dump(mode="json", exclude={"source"}),
+            **source.model_dump(mode="json"),
+        }
+    if shipment.timed is None:
+        return {"latency_ms": None, "provenance": "not known", **threads}
+    timed = shipment.timed
+    known = {"latency_ms": timed.value, "low_ms": timed.low, "high_ms": timed.high}
+    return {**known, **timed.source.model_dump(mode="json"), **threads}
+
+
+def _other(shipment: Shipment, metric: str) -> dict[str, Any] | None:
+    found = shipment.record.measurement(metric)
+    if found is None:
+        return None
+    return {metric: found.value, "low": found.low, "high": found.high, **found.source.model_dump(mode="json")}
 
 
 def _scores(study: StudyRecord) -> str:

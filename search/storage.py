@@ -55,7 +55,7 @@ class Facts(Value):
     problem: Problem
     data: DataSummary
     profile: HardwareProfile
-    anchor: Anchor
+    anchor: Anchor | None
     majority_accuracy: float
     versions: dict[str, str]
     model: BroughtModel | None = None

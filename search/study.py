@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hardware_profiles.connection import Connection, parse_connection
 from objectives.setting import Setting
 from search.asking import Asker
 from search.driver import Driver
@@ -17,6 +18,7 @@ from search.home import Home, find_home
 from search.interrupts import terminable
 from search.lease import Lease
 from search.ledger import sync
+from search.options import found_here
 from search.places import Places
 from search.plan import StudyPlan
 from search.prepared import Prepared
@@ -50,19 +52,23 @@ def run_study(
     storage: str | None = None,
     tracking_uri: str | None = None,
     ray_address: str | None = None,
+    on: str | None = None,
     executor: str | Open = "ray",
     display: Display | None = None,
 ) -> StudyRecord:
     """Run a study to its end, or take it up where it was, and return it as a value.
 
-    `executor` is `ray`, `in-process`, or a function that makes one for a Setting. Raises StudyError,
-    SpaceError, DataError or DeviceError, each with the way out; NothingFits, with the study in `record`,
+    `on` is where the device is, as `--on` has it. `executor` is `ray`, `in-process`, or a function that
+    makes one for a Setting. Raises StudyError, SpaceError, DataError or DeviceError, each with the way out;
+    Paused where the device no longer answers; NothingFits, with the study in `record`,
     where the limits leave nothing new; KeyboardInterrupt passes (SIGTERM becomes one), and the
     same call goes on later.
     """
     from search.display import Silent
 
-    places = Places(Home(Path(home)) if home else find_home(), storage, tracking_uri, ray_address)
+    connection = found_here(parse_connection(on)) if on else None
+    where = Home(Path(home)) if home else find_home()
+    places = Places(where, storage, tracking_uri, ray_address, connection)
     return run_in(places, plan, executor, display or Silent())
 
 
@@ -73,7 +79,7 @@ def run_in(places: Places, plan: StudyPlan, executor: str | Open, display: Displ
     with terminable(), reaching():
         if places.storage:
             _ = places.opened  # a server that is away is told before the data is prepared
-        prepared = Prepared.of(plan, places)
+        prepared = Prepared.of(plan, places, display.say)
         for note in prepared.data.notes:
             display.say(note)
         display.say(prepared.described())
@@ -108,7 +114,7 @@ def _run(
     start = time.monotonic()
     with ExitStack() as stack:
         ledger = stack.enter_context(_ledger(prepared.places, display))
-        setting = setting_of(facts, prepared.places.home)
+        setting = setting_of(facts, prepared.places.home, prepared.places.connection)
         display.say("starting the workers; TensorFlow takes its time to load")
         pool = stack.enter_context(_pool(executor, setting, facts.plan, prepared.places))
         display.say(f"ready after {time.monotonic() - start:.1f} s, workers: {pool.capacity}")
@@ -123,7 +129,7 @@ def _run(
     return read_study(study)
 
 
-def setting_of(facts: Facts, home: Home) -> Setting:
+def setting_of(facts: Facts, home: Home, connection: Connection | None = None) -> Setting:
     """Return what the trials of a study share, for the folders of this home."""
     plan = facts.plan
     return Setting(
@@ -139,6 +145,7 @@ def setting_of(facts: Facts, home: Home) -> Setting:
         profile=facts.profile,
         threads=plan.threads,
         anchor=facts.anchor,
+        connection=connection,
         artifacts=home.artifacts,
         weights=home.weights,
         weights_budget_bytes=WEIGHTS_BUDGET_BYTES,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from objectives.goals import limited_metric
 from objectives.outcome import OUTCOME, Failed, Infeasible, Measured, Outcome
 from search.interrupts import uninterrupted
-from search.plan import METRICS, StudyPlan
+from search.plan import StudyPlan
 from search.storage import (
     CANDIDATE,
     DECLINED,
@@ -52,12 +52,14 @@ def tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome, plan: Study
         study.tell(trial, state=quiet_optuna().trial.TrialState.PRUNED)
 
 
-def decline(study: optuna.Study, trial: optuna.Trial, reason: str, *, steer_away: bool) -> None:
+def decline(
+    study: optuna.Study, trial: optuna.Trial, reason: str, plan: StudyPlan, *, steer_away: bool
+) -> None:
     """End an ask that led to no candidate of its own."""
     states = quiet_optuna().trial.TrialState
     trial.set_user_attr(DECLINED, reason)
     if steer_away:
-        for metric in METRICS:  # a sampler that knows constraints wants them of every trial
+        for metric in plan.metrics:  # a sampler that knows constraints wants them of every trial
             trial.set_constraint(metric, 0.0)
     study.tell(trial, state=states.PRUNED if steer_away else states.FAIL)
 
@@ -67,7 +69,7 @@ def constraints(outcome: Outcome, plan: StudyPlan) -> dict[str, float]:
     values = dict(outcome.evidence.values)
     if isinstance(outcome, Infeasible):
         values.update({broken.metric: broken.value for broken in outcome.violations})
-    found: dict[str, float] = dict.fromkeys(METRICS, 0.0)
+    found: dict[str, float] = dict.fromkeys(plan.metrics, 0.0)
     for goal in plan.goals:
         if (value := values.get(limited_metric(goal))) is not None:
             found[goal.metric] = goal.violation(value)

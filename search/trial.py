@@ -71,7 +71,7 @@ class StudyRecord(Value):
     space: str
     data: DataSummary
     profile: HardwareProfile
-    anchor: Anchor
+    anchor: Anchor | None
     majority_accuracy: float
     versions: dict[str, str]
     trials: tuple[TrialRecord, ...]

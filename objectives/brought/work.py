@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from objectives.accuracy import Scorer
+from objectives.accuracy import by_litert
 from objectives.adapt import Adapter, adapted
 from objectives.agreement import check_agreement
 from objectives.aware import parameter_count
@@ -25,7 +25,7 @@ from objectives.convert import AGREEING_SAMPLES, CALIBRATION_SAMPLES, shipped
 from objectives.inlet import Inlet
 from objectives.metrics import Metric
 from objectives.normalise import Normaliser
-from objectives.stages import Clock, Form, weights_name
+from objectives.stages import Clock, Form, judged_samples, scores_on, weights_name
 from objectives.train import Samples, Task, balanced_weights
 from objectives.verify import verify
 
@@ -71,7 +71,7 @@ class BroughtWork:
             held = verify(data, candidate)
             some = slice(0, AGREEING_SAMPLES)
             check_agreement(scores[some], exact[some], candidate.compression)
-        value, whole = self._metric(self._valid.y, scores), self._metric(self._valid.y, exact)
+        value, whole = self._judged(data, self._valid.y, scores), self._metric(self._valid.y, exact)
         return Form(data, value, whole, held, (), self._model.parameters, Inlet(self.normaliser))
 
     def blank(self, candidate: Candidate) -> bytes:
@@ -112,9 +112,17 @@ class BroughtWork:
             expected = np.asarray(network.model(inlet(samples[:AGREEING_SAMPLES]), training=False))
             check_agreement(scores, expected, candidate.compression)
         with clock("score"):
-            value = self._metric(self._valid.y, Scorer(data, self.normaliser).scores(self._valid.x))
+            value = self._judged(data, self._valid.y, None)
         trained = network.trained
         return Form(data, value, trained.value, held, trained.curve, parameter_count(network.model), inlet)
+
+    def _judged(self, data: bytes, y: Array, by_host: Array | None) -> float:
+        """Return the metric of a file with the device's kernels; `by_host` are LiteRT's scores, if known."""
+        profile = self._setting.profile
+        if by_host is not None and scores_on(profile) is by_litert:
+            return self._metric(y, by_host)
+        some = judged_samples(profile)
+        return self._metric(y[:some], scores_on(profile)(data, self.normaliser, self._valid.x[:some]))
 
     def _adapter(self, inlet: Inlet, clock: Clock) -> Adapter:
         setting = self._setting

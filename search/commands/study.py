@@ -12,6 +12,8 @@ import click
 from search.options import (
     add,
     as_json,
+    connection_of,
+    connection_options,
     example,
     folder,
     json_option,
@@ -79,7 +81,8 @@ PLAN_OPTIONS = (
         "objectives",
         multiple=True,
         metavar="NAME",
-        help="accuracy, latency_ms, model_bytes, compressed_bytes; repeatable.",
+        help="accuracy, latency_ms, model_bytes, compressed_bytes, arena_bytes, energy_mj or "
+        "package.module:Objective; repeatable.",
     ),
     click.option("--limit-on", metavar="STATISTIC", help="The latency limit bounds min, median or p90."),
     click.option(
@@ -97,6 +100,14 @@ PLAN_OPTIONS = (
     click.option(
         "--name", metavar="NAME", help="Of the study (default: DATA-DEVICE-xxxxxx); alone, goes on with it."
     ),
+)
+FIRMWARE_OPTIONS = (
+    click.option("--flash", "firmware__flash", metavar="SIZE", help="Of a microcontroller, for everything."),
+    click.option("--ram", "firmware__ram", metavar="SIZE", help="Of a microcontroller, for everything."),
+    click.option(
+        "--reserve-flash", "firmware__reserve_flash", metavar="SIZE", help="What yours takes of it."
+    ),
+    click.option("--reserve-ram", "firmware__reserve_ram", metavar="SIZE", help="What yours takes of it."),
 )
 RUN_OPTIONS = (
     click.option("--dry-run", is_flag=True, help="With --model: show which levers work on it, and end."),
@@ -120,6 +131,8 @@ RUN_OPTIONS = (
 @click.argument("plan", required=False, metavar="[PLAN.yaml]")
 @lambda function: add(function, (*DATA_OPTIONS, *PLAN_OPTIONS))
 @limit_options
+@lambda function: add(function, FIRMWARE_OPTIONS)
+@connection_options
 @lambda function: add(function, RUN_OPTIONS)
 @storage_option
 @tracking_option
@@ -137,7 +150,7 @@ def study(
     """Search for models for a device; the same command again goes on where it was."""
     from search.errors import NothingFits
 
-    where = places(storage, tracking_uri, ray_address)
+    where = places(storage, tracking_uri, ray_address, connection_of(flags))
     asked = plan_of(plan, flags, where)
     if dry_run:
         return show_levers(asked, where, to_json)

@@ -1,11 +1,13 @@
 """What every runner keeps. A runner's tests subclass this and supply the fixtures `runner` and `models`."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from hardware_profiles.anchor import anchor_path, anchor_sha256, calibrate
 from hardware_profiles.errors import DeviceError, MeasuringFailed
+from hardware_profiles.measurement import Verdict
 from hardware_profiles.runners.base import Anchor, Runner
 
 
@@ -34,6 +36,14 @@ class RunnerContract:
         source = runner.measure(models[:1], None)[0].source
         assert source.provenance in ("measured", "emulated", "estimated")
         assert all((source.device, source.machine, source.runtime, source.threads))
+
+    def test_a_verdict_goes_with_every_figure_and_throttling_before_all(
+        self, runner: Runner, models: tuple[Path, Path]
+    ) -> None:
+        for seen in runner.measure(models, None):
+            throttled = seen.conditions is not None and bool(seen.conditions.throttling)
+            assert seen.verdict in get_args(Verdict)
+            assert (seen.verdict == "throttled") == throttled
 
     def test_calibrates_and_measures_with_what_it_calibrated(
         self, runner: Runner, models: tuple[Path, Path]

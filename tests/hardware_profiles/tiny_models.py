@@ -5,17 +5,20 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 
-def fully_connected(inputs: int, outputs: int, kind: int = schema.TensorType.FLOAT32) -> bytes:
+def fully_connected(
+    inputs: int, outputs: int, kind: int = schema.TensorType.FLOAT32, version: int = 1
+) -> bytes:
     """Return a model of one dense layer, (1, inputs) to (1, outputs), with seeded float weights.
 
-    `kind` is what the input is declared as; anything but FLOAT32 makes a model that does not load.
+    `kind` is what the input is declared as; anything but FLOAT32 makes a model that does not load;
+    `version` is the operator's, and a runtime that knows only older ones does not load it.
     """
     weights = np.random.default_rng(0).normal(size=(outputs, inputs)).astype(np.float32)
     model = schema.ModelT()
     model.version = 3
     model.description = "dense"
     model.buffers = [buffer(b""), buffer(weights.tobytes())]
-    model.operatorCodes = [operator_code(schema.BuiltinOperator.FULLY_CONNECTED)]
+    model.operatorCodes = [operator_code(schema.BuiltinOperator.FULLY_CONNECTED, version)]
     model.subgraphs = [graph(inputs, outputs, kind)]
     builder = flatbuffers.Builder(weights.nbytes + 1024)
     builder.Finish(model.Pack(builder), b"TFL3")
@@ -29,11 +32,11 @@ def buffer(data: bytes) -> schema.BufferT:
     return made
 
 
-def operator_code(builtin: int) -> schema.OperatorCodeT:
+def operator_code(builtin: int, version: int = 1) -> schema.OperatorCodeT:
     """Return the entry for a builtin operator."""
     made = schema.OperatorCodeT()
     made.builtinCode = made.deprecatedBuiltinCode = builtin
-    made.version = 1
+    made.version = version
     return made
 
 

@@ -5,10 +5,10 @@ import pytest
 from small import dense, mixed
 
 from hardware_profiles.artifact import ArtifactStore
+from hardware_profiles.device import Device
 from hardware_profiles.errors import DeviceError, MeasuringFailed
 from hardware_profiles.machine import machine_id
 from hardware_profiles.measurement import Latency
-from objectives import evaluate as evaluating
 from objectives.accuracy import Scorer
 from objectives.canonical import least_bytes
 from objectives.datasets.store import open_data
@@ -17,7 +17,7 @@ from objectives.goals import Goal
 from objectives.metrics import accuracy
 from objectives.normalise import Normaliser
 from objectives.outcome import OUTCOME, Failed, Infeasible, Measured
-from objectives.stages import FoldWork
+from objectives.stages import Clock, FoldWork
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -54,13 +54,13 @@ class Steady:
 
 
 @pytest.fixture
-def evaluator(make_setting, quick_runner, monkeypatch):
+def evaluator(make_setting, quick_runner):
     """Return a maker of evaluators on digits; `real=True` has them measure on this machine."""
 
     def make(name="digits", runner=None, real=False, **changes):
         chosen = quick_runner[0] if real else runner or Steady()
-        monkeypatch.setattr(evaluating, "connect", lambda *_: chosen)
-        return Evaluator(make_setting(name, **changes))
+        setting = make_setting(name, **changes)
+        return Evaluator(setting, Device(setting.profile, chosen, None))
 
     return make
 
@@ -239,7 +239,7 @@ def test_small_data_is_averaged_over_its_folds(evaluator, make_setting):
     outcome = one.evaluate(dense(12, epochs=2, learning_rate=2e-2))
     assert isinstance(outcome, Measured), outcome
     values = [
-        fold.form(dense(12, epochs=2, learning_rate=2e-2), one._weights, evaluating.Clock()).value
+        fold.form(dense(12, epochs=2, learning_rate=2e-2), one._weights, Clock()).value
         for fold in one._folds
     ]
     assert len(values) == 8

@@ -106,7 +106,7 @@ def test_a_limit_without_an_objective_is_a_budget():
         ({"data": "digits", "limits": {"accuracy": 0}}, "more than 0 and at most 1, got 0"),
         ({"data": "digits", "objectives": []}, "each once, got none"),
         ({"data": "digits", "objectives": ["accuracy", "accuracy"]}, "each once, got accuracy, accuracy"),
-        ({"data": "digits", "objectives": ["speed"]}, "the plan's objectives.0: Input should be 'accuracy'"),
+        ({"data": "digits", "objectives": ["speed"]}, "energy_mj or package.module:Objective, got 'speed'"),
         (
             {"data": "digits", "task": "regression"},
             "the plan's task: Input should be 'classification', got 'regr",

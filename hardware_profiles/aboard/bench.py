@@ -1,9 +1,8 @@
-"""Time models on the machine that this file runs on. Stands alone, so that it can be sent to a device.
+"""Run models on the machine that this file runs on: time them, or give what they compute.
 
-Reads one JSON request from its first argument or else from standard input, and prints one JSON
-answer: what was seen, without judging it. Needs numpy and a LiteRT runtime, nothing of ours, and
-keeps to Python 3.7. As a file it is to be run with `python -I`, lest its neighbours here
-shadow the standard library's `profile` and `statistics`.
+Answers one JSON request by one line of JSON: what was seen, without judging it. Can be sent to a device
+with its neighbours; needs numpy and a LiteRT runtime besides, nothing else of
+ours, and keeps to Python 3.7. A model is named by a path (on this machine), or comes with the request.
 
 Each round times a burst of the anchor, a burst of the model, and a burst of the anchor again, so that
 every figure of a model stands between two that tell how quick the machine was just then. Rounds
@@ -15,23 +14,22 @@ changes its speed by a percent or two.
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-RUNTIMES = (
-    ("litert", "ai_edge_litert.interpreter", "ai-edge-litert"),
-    ("tflite-runtime", "tflite_runtime.interpreter", "tflite-runtime"),
-    ("tensorflow", "tensorflow.lite.python.interpreter", "tensorflow"),
-)
-"""Name, module that has the Interpreter, and distribution: the first that is installed is used."""
+from hardware_profiles.aboard import board, turn
+from hardware_profiles.aboard.board import Refusal
+from hardware_profiles.aboard.compute import compute
+from hardware_profiles.aboard.litert import Runtime, find_runtime, say
+
 BURST_NS = 100_000
 """How long a burst of a short model takes, about."""
 LONG_NS = 1_000_000
@@ -40,35 +38,6 @@ COPIED_BYTES = 1 << 20
 """Larger files are loaded once only."""
 WARM_UP_NS, WARM_UP_RUNS = 2_000_000, 20
 OPENING_ROUNDS, FEWEST_ROUNDS, SYSTEMATIC = 30, 5, 4
-
-
-class Runtime(NamedTuple):
-    """The runtime that was found: its name, its version, the class that loads a model."""
-
-    name: str
-    version: str | None
-    interpreter: Any
-
-
-def find_runtime() -> Runtime:
-    """Return the first runtime that is installed. Raises ImportError if none is."""
-    for name, module, distribution in RUNTIMES:
-        try:
-            interpreter = importlib.import_module(module).Interpreter
-        except ImportError:
-            continue
-        return Runtime(name, version_of(distribution), interpreter)
-    raise ImportError("no LiteRT runtime here: pip install ai-edge-litert (or tflite-runtime)")
-
-
-def version_of(distribution: str) -> str | None:
-    """Return the version of an installed distribution, or None where Python cannot tell (3.7)."""
-    try:
-        from importlib import metadata
-
-        return metadata.version(distribution)
-    except ImportError:
-        return None
 
 
 def random_input(detail: dict[str, Any], rng: np.random.RandomState) -> Any:
@@ -87,21 +56,15 @@ def random_input(detail: dict[str, Any], rng: np.random.RandomState) -> Any:
     raise ValueError(f"input '{detail['name']}' has type {kind}, for which there is no random data")
 
 
-def say(stage: str) -> None:
-    """Tell on standard error what comes next, so that a crash can be laid at a model's door."""
-    print(f"bench: {stage}", file=sys.stderr, flush=True)
-
-
 class Subject:
     """One model under test: its loaded copies, and every duration seen, in nanoseconds."""
 
-    def __init__(self, runtime: Runtime, path: str, request: dict[str, Any]) -> None:
-        say(f"loading {path}")
-        self.runtime, self.path, self.threads = runtime, path, int(request["threads"])
+    def __init__(self, runtime: Runtime, model: dict[str, str], request: dict[str, Any]) -> None:
+        self.runtime, self.model, self.request = runtime, model, request
         self.rng = np.random.RandomState(int(request["seed"]))
         self.copies = [self.load()]
         self.typical_ns = self.warm_up(self.copies[0])
-        if os.path.getsize(path) <= COPIED_BYTES and self.typical_ns < 20 * LONG_NS:
+        if self.is_copied():
             for _ in range(int(request["copies"]) - 1):
                 self.copies.append(self.load())
                 self.warm_up(self.copies[-1])
@@ -114,12 +77,18 @@ class Subject:
 
     def load(self) -> Callable[[], None]:
         """Load one more copy and fill its inputs; return the call that runs it."""
-        interpreter = self.runtime.interpreter(model_path=self.path, num_threads=self.threads)
-        interpreter.allocate_tensors()
+        request = self.request
+        interpreter = self.runtime.load(self.model, int(request["threads"]), request["delegate"])
         for detail in interpreter.get_input_details():
             interpreter.set_tensor(detail["index"], random_input(detail, self.rng))
         invoke: Callable[[], None] = interpreter.invoke
         return invoke
+
+    def is_copied(self) -> bool:
+        """Tell whether to load it several times: not if it is large, nor if accelerators would take turns."""
+        model = self.model
+        size = os.path.getsize(model["path"]) if "path" in model else len(model["content"]) * 3 // 4
+        return size <= COPIED_BYTES and self.typical_ns < 20 * LONG_NS and self.request["delegate"] is None
 
     def warm_up(self, invoke: Callable[[], None]) -> int:
         """Run a copy some 2 ms, at least once; return the quickest run in nanoseconds (at least 1)."""
@@ -222,20 +191,29 @@ class Session:
         )
 
 
+def subject(label: str, runtime: Runtime, model: dict[str, str], request: dict[str, Any]) -> Subject:
+    """Load a model to be timed, having said so."""
+    say(f"loading {label}")
+    return Subject(runtime, model, request)
+
+
 def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Time the models as the request says; return the answer."""
     if not request["models"]:
         raise ValueError("no model to time: name at least one")
+    before = board.state()
     runtime = find_runtime()
-    anchor = Subject(runtime, request["anchor"], request)
-    models = [Subject(runtime, path, request) for path in request["models"]]
+    anchor = subject("the anchor", runtime, request["anchor"], request)
+    models = [
+        subject(f"model {place}", runtime, model, request) for place, model in enumerate(request["models"])
+    ]
     say("timing")
     gc.collect()
     gc.disable()
-    session = Session(anchor, models, request)
-    session.run()
+    Session(anchor, models, request).run()
     return {
         "runtime": {"name": runtime.name, "version": runtime.version},
+        "board": board.facts(request["arm_cores"], before, board.state()),
         "peak_rss_bytes": peak_rss_bytes(),
         "anchor": anchor.summary(),
         "models": [model.summary() for model in models],
@@ -271,24 +249,39 @@ def leave_nothing_behind(time_limit_s: float) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main() -> int:
-    """Answer the request on standard output, which native code is kept from writing to."""
+def answered(request: dict[str, Any]) -> dict[str, Any]:
+    """Do what is asked."""
+    return {"measure": measure, "compute": compute}[request["do"]](request)
+
+
+def main(text: str, *, has_turn: bool = False) -> int:
+    """Answer the request on standard output, which native code is kept from writing to.
+
+    `has_turn` says that the machine's turn (see turn.py) is taken already. Returns the status to end with.
+    """
     answer_to = os.dup(1)
     os.dup2(2, 1)
-    status = 0
+    status, held = 0, []
     try:
-        request = json.loads(sys.argv[1] if len(sys.argv) > 1 else sys.stdin.read())
+        request = json.loads(text)
+        if not has_turn:
+            leave_nothing_behind(request["wait_s"] + request["time_limit_s"])
+            held = turn.take(request["who"], request["wait_s"], say, time.sleep)
         leave_nothing_behind(request["time_limit_s"])
-        answer = measure(request)
+        answer = answered(request)
+    except Refusal as refusal:
+        answer, status = {"error": str(refusal), "kind": refusal.kind}, 1
     except Exception as error:  # whatever it is, it is the answer
         reason = " ".join(str(error).split())
         answer, status = {"error": f"{type(error).__name__}: {reason}"}, 1
     with os.fdopen(answer_to, "w") as stream:
-        json.dump(answer, stream)
+        stream.write("\n" + json.dumps(answer) + "\n")
+    del held
     return status
 
 
-if __name__ == "__main__":
-    code = main()
+def run() -> None:
+    """Answer the request on standard input, and end at once."""
+    status = main(sys.stdin.read())
     sys.stderr.flush()
-    os._exit(code)  # the answer is out; tearing down native code can only take time or crash
+    os._exit(status)  # the answer is out; tearing down native code can only take time or crash

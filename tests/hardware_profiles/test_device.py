@@ -1,0 +1,122 @@
+"""What can be told of a device: measured, estimated, or not known, and never one for the other."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from int8_models import small_cnn
+
+from hardware_profiles.anchor import anchor_path, calibrate
+from hardware_profiles.arena_plan import planned_bytes
+from hardware_profiles.connection import parse_connection
+from hardware_profiles.device import Device, objectives_of, refuse_untold
+from hardware_profiles.energy import metered
+from hardware_profiles.errors import DeviceError, MeasuringFailed
+from hardware_profiles.graph import read_graph
+from hardware_profiles.micro import arena
+from hardware_profiles.profile import load_profile, this_machine
+from hardware_profiles.runners.local import LocalRunner
+
+METER = "import time\nfor watts in [3.0, 5.0] * 400: print(watts, flush=True); time.sleep(0.005)"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(small_cnn())
+    return path
+
+
+def local(**power: object) -> Device:
+    profile = this_machine()
+    profile = profile.model_copy(update={"power": profile.power.model_copy(update=power)})
+    return Device(profile, LocalRunner(profile.name, budget_s=0.02, patience_s=0.05), None)
+
+
+def estimated(name: str) -> Device:
+    return Device.at(load_profile(name), 1, parse_connection("estimated"))
+
+
+def test_a_reading_here_is_measured(model: Path) -> None:
+    device = local()
+    reading = device.read(model, calibrate(device.runner, 1), {"latency_ms", "arena_bytes"})
+    assert reading.latency is not None
+    assert reading.measurement("latency_ms").source.provenance == "measured"
+    assert reading.measurement("arena_bytes").source.provenance == "estimated"
+    assert reading.value("energy_mj") is None
+
+
+def test_energy_by_published_power_is_an_estimate(model: Path) -> None:
+    device = local(active_w=4.0)
+    reading = device.read(model, calibrate(device.runner, 1), {"energy_mj"})
+    energy, timed = reading.measurement("energy_mj"), reading.measurement("latency_ms")
+    assert energy.value == pytest.approx(4.0 * timed.value)
+    assert (energy.source.provenance, timed.source.provenance) == ("estimated", "measured")
+
+
+def test_energy_by_a_meter_is_measured(model: Path) -> None:
+    device = local(active_w=100.0, meter=(sys.executable, "-c", METER))
+    reading = device.read(model, calibrate(device.runner, 1), {"energy_mj"})
+    energy = reading.measurement("energy_mj")
+    assert energy.source.provenance == "measured"
+    assert energy.value == pytest.approx(4.0 * reading.value("latency_ms"), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [("print('4 W')", "prints watts, one a line, and .* printed '4 W'"), ("print('nan')", "printed 'nan'"),
+     ("print(-2)", "printed '-2'"), ("print(3.0)", "read 3 times or more .* printed 1 lines")],
+)  # fmt: skip
+def test_a_meter_that_tells_nonsense_is_refused(model: Path, program: str, words: str) -> None:
+    device = local(meter=(sys.executable, "-u", "-c", f"import time; {program}; time.sleep(60)"))
+    with pytest.raises(DeviceError, match=words):
+        device.read(model, calibrate(device.runner, 1), {"energy_mj"})
+
+
+def test_a_meter_that_is_not_there_is_told() -> None:
+    with (
+        pytest.raises(DeviceError, match="'/no/meter' cannot be started: No such file"),
+        metered(["/no/meter"]),
+    ):
+        pass
+
+
+def test_a_microcontroller_without_a_board_is_estimated(model: Path) -> None:
+    device = estimated("nucleo-l4r5zi")
+    reading = device.read(model, None, {"latency_ms", "arena_bytes"})
+    timed = reading.measurement("latency_ms")
+    assert (reading.latency, timed.source.provenance, device.provenance) == (None, "estimated", "estimated")
+    assert timed.low < timed.value < timed.high
+    assert reading.measurement("arena_bytes").source.runtime == "tflite-micro"
+    assert objectives_of(device) == ("accuracy", "latency_ms", "model_bytes")
+
+
+def test_where_nothing_tells_the_latency_the_arena_is_a_goal(model: Path) -> None:
+    device = Device(load_profile("nucleo-l4r5zi"), None, None)
+    assert (device.provenance, objectives_of(device)) == ("none", ("accuracy", "arena_bytes", "model_bytes"))
+    assert device.read(model, None, {"arena_bytes"}).value("latency_ms") is None
+    with pytest.raises(DeviceError, match="no source of latency_ms for 'nucleo-l4r5zi' here: leave"):
+        refuse_untold(device, ["latency_ms"])
+    with pytest.raises(MeasuringFailed, match="latency_ms is not known of this model"):
+        device.read(model, None, {"latency_ms"})
+
+
+def test_energy_needs_a_power() -> None:
+    with pytest.raises(DeviceError, match="energy_mj needs the power that 'this-machine' draws"):
+        refuse_untold(local(), ["energy_mj"])
+    refuse_untold(local(active_w=2.0), ["energy_mj", "latency_ms"])
+
+
+def test_the_npu_tells_its_own_memory(model: Path) -> None:
+    reading = estimated("corstone-300").read(model, None, {"arena_bytes"})
+    assert {m.source.provenance for m in reading.measurements} == {"estimated"}
+    assert reading.value("npu_share") > 0
+
+
+def test_the_plan_is_what_the_micro_runtime_plans_for_activations(model: Path) -> None:
+    """Kernels of TensorFlow Lite Micro set aside a little besides; nothing is ever planned for less."""
+    head = arena(model).head_bytes
+    planned = planned_bytes(read_graph(model.read_bytes()))
+    assert planned <= head
+    assert planned == pytest.approx(head, rel=0.25)
+    assert planned_bytes(read_graph(anchor_path().read_bytes())) > 0
