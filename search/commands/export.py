@@ -48,7 +48,7 @@ def export(
 ) -> None:
     """Export a model with its card, an example that runs it, and the plan that repeats the study."""
     from search.export import export as write
-    from search.shipping import shipment
+    from search.shipping import firmware_of, shipment
     from search.storage import read_study
 
     limits = limits_of(flags)
@@ -61,7 +61,8 @@ def export(
     record = read_study(opened)
     for chosen, name in _chosen(record, trial, prefer, limits, everything):
         target = folder(to) / name
-        written = write(shipment(opened, record, chosen, where.home), target)
+        shipped = shipment(opened, record, chosen, where.home)
+        written = write(shipped, target, firmware_of(shipped, where.home))
         script = shlex.quote(str(written / "infer.py"))
         say(f"trial {chosen.number} -> {written} (try it: python {script})")
 
