@@ -14,6 +14,8 @@ from statistics import fmean, median
 from typing import TypeVar
 
 from benchmarks.contenders import EDGESEARCH, KNOWING
+from benchmarks.measuring import TITLE as MEASURING_TITLE
+from benchmarks.measuring import Measuring, measuring_lines
 from benchmarks.values import (
     AgainstPlain,
     Circumstances,
@@ -231,6 +233,8 @@ def document(results: Path = RESULTS) -> str:
     lines += _part(results / "against_plain.json", AgainstPlain, _against_plain, "benchmarks.against_plain")
     lines += [WORKERS_TITLE, ""]
     lines += _part(results / "workers.json", Workers, _workers, "benchmarks.workers")
+    lines += [MEASURING_TITLE, ""]
+    lines += _part(results / "measuring.json", Measuring, _measuring, "benchmarks.measuring")
     lines += [COMPRESSION_TITLE, ""]
     lines += _part(results / "compression.json", CompressionResult, _compression, "benchmarks.compression")
     return "\n".join(lines).rstrip() + "\n"
@@ -258,6 +262,10 @@ def _workers(result: Workers) -> list[str]:
         circumstances_line(result.circumstances, [r.load for r in result.rounds]),
         "",
     ]
+
+
+def _measuring(result: Measuring) -> list[str]:
+    return [*measuring_lines(result), circumstances_line(result.circumstances, [result.load]), ""]
 
 
 def _compression(result: CompressionResult) -> list[str]:

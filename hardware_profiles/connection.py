@@ -128,6 +128,17 @@ def parse_connection(
     return connection.model_copy(update=chosen)
 
 
+def options_of(connection: Local | Ssh | Adb | Command | Replay | Estimated) -> list[tuple[str, str]]:
+    """Return a connection as the options of a command that give it: `--on`, and what differs of the rest."""
+    chosen = [
+        (f"--{name.replace('_', '-')}", str(value))
+        for name in ("delegate", "benchmark_model", "accelerator", "python")
+        if name in type(connection).model_fields
+        and (value := getattr(connection, name)) != type(connection).model_fields[name].default
+    ]
+    return [("--on", str(connection)), *chosen]
+
+
 def _parsed(text: str) -> Local | Ssh | Adb | Command | Replay | Estimated:
     if text == "local":
         return Local()

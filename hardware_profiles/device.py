@@ -16,8 +16,11 @@ from hardware_profiles.graph import read_graph
 from hardware_profiles.measurement import Latency, Measurement, Source
 from hardware_profiles.micro import RUNTIME as MICRO
 from hardware_profiles.micro import ArenaUnknown, arena
-from hardware_profiles.profile import HardwareProfile, Precision
+from hardware_profiles.profile import HardwareProfile, Precision, unsupported_ops
 from hardware_profiles.runners.base import Anchor, Estimates, Runner
+from hardware_profiles.runners.command import CommandRunner
+from hardware_profiles.runners.locked import LockedRunner
+from hardware_profiles.runners.retrying import RetryingRunner
 from hardware_profiles.value import Value
 
 
@@ -102,7 +105,8 @@ class Device:
         Raises MeasuringFailed for a model that cannot be run or told of, or lacks what is wanted, and
         what the runner raises.
         """
-        latency, timed, remarks = self._timed(model, anchor)
+        self._refuse_ops(model)
+        latency, timed, remarks = self._timed(model, anchor, wanted)
         found = (*timed, *self._arena(model, wanted, timed))
         found = (*found, *energy(self.profile, found, self.runner, model, anchor, wanted))
         reading = Reading(latency=latency, measurements=found, remarks=remarks)
@@ -111,14 +115,39 @@ class Device:
             raise MeasuringFailed(f"{missing[0]} is not known of this model on '{self.profile.name}'{why}")
         return reading
 
+    def memory(self, model: Path) -> Reading:
+        """Return the memory that a model takes at least, without a run on a device: one may take minutes.
+
+        Of a device whose own program may tell less than this host does, it is what activations take alone.
+        Raises as `read` does.
+        """
+        if self.runner is None:
+            return self.read(model, None, {"arena_bytes"})
+        (found,) = self._arena(model, {"arena_bytes"}, ())
+        if found.low is not None and isinstance(innermost(self.runner), CommandRunner):
+            found = found.model_copy(update={"value": found.low})
+        return Reading(measurements=(found,))
+
+    def _refuse_ops(self, model: Path) -> None:
+        """Raise MeasuringFailed for operators that the device has no kernels for."""
+        if self.profile.ops is None and not self.is_micro:
+            return
+        if missing := unsupported_ops(self.profile, read_graph(model.read_bytes()).kinds):
+            raise MeasuringFailed(f"'{self.profile.name}' has no kernel for {', '.join(missing)}")
+
     def _timed(
-        self, model: Path, anchor: Anchor | None
+        self, model: Path, anchor: Anchor | None, wanted: Collection[str]
     ) -> tuple[Latency | None, tuple[Measurement, ...], tuple[str, ...]]:
         if self.runner is not None:
             (latency,) = self.runner.measure([model], anchor)
             return latency, timings(latency), ()
         if self.estimator is not None:
-            told = self.estimator.estimate(model)
+            try:
+                told = self.estimator.estimate(model)
+            except MeasuringFailed as reason:
+                if not {"latency_ms", "energy_mj"}.isdisjoint(wanted):
+                    raise
+                return None, (), (str(reason),)
             return None, told.measurements, told.remarks
         return None, (), ()
 
@@ -127,12 +156,28 @@ class Device:
     ) -> tuple[Measurement, ...]:
         if any(m.metric == "arena_bytes" for m in known):
             return ()
+        source = next((m.source for m in known if m.metric == "latency_ms"), None)
+        if source is not None and (told := arena_there(self.runner, model)) is not None:
+            return (Measurement(metric="arena_bytes", value=told, source=source),)
         if self.is_micro:
             try:
                 return (arena(model).measurement(self.profile.name),)
             except ArenaUnknown as reason:
                 raise MeasuringFailed(str(reason)) from None
         return (planned(model, self.profile.name),) if "arena_bytes" in wanted else ()
+
+
+def arena_there(runner: Runner | None, model: Path) -> int | None:
+    """Return the working memory that a user's program told while it measured, if that is the way there."""
+    within = innermost(runner)
+    return within.arena(model) if isinstance(within, CommandRunner) else None
+
+
+def innermost(runner: Runner | None) -> Runner | None:
+    """Return the runner that measures, without those that hold it."""
+    while isinstance(runner, LockedRunner | RetryingRunner):
+        runner = runner.runner
+    return runner
 
 
 def planned(model: Path, device: str) -> Measurement:

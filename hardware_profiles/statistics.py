@@ -9,7 +9,7 @@ quick all along.
 """
 
 import math
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,9 @@ FEWEST_QUICK = 5
 QUANTILE = 0.25
 """Which quantile of the quick rounds is ranked: what disturbs a model unseen only makes it slower."""
 PLACEMENT = 0.02
-"""What a fresh process changes by where it happens to lie in memory: twice the 1 % seen in repeats."""
+"""What a fresh process changes, at least, by where it lies in memory: twice the 1 % seen in repeats."""
+FEWEST_OF_COPY = 3
+"""With fewer rounds than this, nothing is said of one copy of a model."""
 WIDE = 0.10
 """An interval wider than this, as a fraction of the latency, is called noisy."""
 DRIFT = 0.05
@@ -37,7 +39,10 @@ Array = npt.NDArray[np.float64]
 
 
 class Summary(Value):
-    """What one run saw of one model: nanoseconds, and per round (anchor, model, anchor) minima."""
+    """What one run saw of one model: nanoseconds, and per round (anchor, model, anchor) minima.
+
+    `copies` says for each round which of the loaded copies of the model ran; empty if there is but one.
+    """
 
     min_ns: Positive
     median_ns: Positive
@@ -45,6 +50,7 @@ class Summary(Value):
     p99_ns: Positive
     runs: int = Field(ge=1)
     rounds: tuple[tuple[Positive, Positive, Positive], ...] = ()
+    copies: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -53,6 +59,12 @@ class Summary(Value):
                 "quantiles are in order, min to p99, "
                 f"got {self.min_ns:g}, {self.median_ns:g}, {self.p90_ns:g}, {self.p99_ns:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_copy_for_each_round(self) -> Self:
+        if self.copies and len(self.copies) != len(self.rounds):
+            raise ValueError(f"every round has a copy, got {len(self.copies)} for {len(self.rounds)} rounds")
         return self
 
 
@@ -119,25 +131,46 @@ def ratio_to_anchor(timing: Timing, reference_ns: float) -> Ratio:
     agree, for then the anchor is disturbed as much as the model.
     The interval is the distribution-free 95 % one for a quantile from order statistics, whose ranks
     follow the binomial distribution (W. J. Conover, Practical Nonparametric Statistics, section on
-    confidence intervals for a quantile; normal approximation), widened by PLACEMENT for what only
-    a fresh process would show.
+    confidence intervals for a quantile; normal approximation), widened for what only a fresh process
+    would show (see `placement`).
     """
     rounds = np.asarray(timing.rounds, dtype=np.float64)
+    copies = np.asarray(timing.copies or (0,) * len(rounds))
     ratios = rounds[:, 1] / np.sqrt(rounds[:, 0] * rounds[:, 2])
-    quick = quick_rounds(rounds, reference_ns)
-    if (count := int(quick.sum())) >= FEWEST_QUICK:
-        chosen, quantile = ratios[quick], QUANTILE
-    else:
+    chosen, quantile = quick_rounds(rounds, reference_ns, copies), QUANTILE
+    if (count := int(chosen.sum())) < FEWEST_QUICK:
         agreeing = agreeing_rounds(rounds)
-        chosen, quantile = (ratios[agreeing] if agreeing.sum() >= FEWEST_QUICK else ratios), 0.5
-    low, high = quantile_interval(chosen, quantile)
+        chosen, quantile = (agreeing if agreeing.sum() >= FEWEST_QUICK else np.ones_like(agreeing)), 0.5
+    values, levels = ratios[chosen], levels_of_copies(ratios[chosen], copies[chosen], quantile)
+    low, high = quantile_interval(values, quantile)
+    widening = 1 + placement(levels)
     return Ratio(
-        value=float(np.quantile(chosen, quantile)),
-        low=low * (1 - PLACEMENT),
-        high=high * (1 + PLACEMENT),
+        value=float(np.quantile(values, quantile)),
+        low=low / widening,
+        high=high * widening,
         quick_rounds=count,
-        drift=drift(chosen, quantile),
+        drift=drift(values / levels, quantile),
     )
+
+
+def levels_of_copies(values: Array, copies: npt.NDArray[np.int_], quantile: float) -> Array:
+    """Return for each value the quantile of its copy's; of all, where there are too few of that copy."""
+    levels = np.full(len(values), np.quantile(values, quantile))
+    for copy in np.unique(copies):
+        own = copies == copy
+        if own.sum() >= FEWEST_OF_COPY:
+            levels[own] = np.quantile(values[own], quantile)
+    return levels
+
+
+def placement(levels: Array) -> float:
+    """Return by what fraction a fresh process may differ, for there the model lies elsewhere in memory.
+
+    That is what the copies in this process, each of which lies elsewhere as well, differ by: little for a
+    model that fits into the caches, and 5 to 30 % for weights about as large as them, some of which then
+    displace one another, depending on the pages they are in. At least PLACEMENT.
+    """
+    return max(PLACEMENT, float(levels.max() / levels.min() - 1))
 
 
 def agreeing_rounds(rounds: Array) -> npt.NDArray[np.bool_]:
@@ -147,10 +180,19 @@ def agreeing_rounds(rounds: Array) -> npt.NDArray[np.bool_]:
     return agreeing
 
 
-def quick_rounds(rounds: Array, reference_ns: float) -> npt.NDArray[np.bool_]:
-    """Mark the rounds (n by 3) in which anchor and model were quick, and the anchor's bursts agree."""
+def quick_rounds(
+    rounds: Array, reference_ns: float, copies: npt.NDArray[np.int_] | None = None
+) -> npt.NDArray[np.bool_]:
+    """Mark the rounds (n by 3) in which anchor and model were quick, and the anchor's bursts agree.
+
+    A model's copy (n of them; default: the same throughout) is quick by the standard of that very copy.
+    """
     quick: npt.NDArray[np.bool_] = np.maximum(rounds[:, 0], rounds[:, 2]) <= QUICK * reference_ns
-    undisturbed: npt.NDArray[np.bool_] = rounds[:, 1] <= QUICK * rounds[:, 1].min()
+    which = np.zeros(len(rounds), dtype=np.int_) if copies is None else copies
+    undisturbed = np.zeros(len(rounds), dtype=np.bool_)
+    for copy in np.unique(which):
+        own = which == copy
+        undisturbed[own] = rounds[own, 1] <= QUICK * rounds[own, 1].min()
     return quick & agreeing_rounds(rounds) & undisturbed
 
 

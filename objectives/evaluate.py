@@ -13,6 +13,7 @@ from hardware_profiles.device import Device, Reading
 from hardware_profiles.errors import DeviceError, MeasuringFailed, Unreachable
 from hardware_profiles.machine import machine_id
 from hardware_profiles.measurement import Latency, Measurement, Provenance, Source
+from hardware_profiles.runners.replay import NotRecorded
 from objectives.brought.work import BroughtWork
 from objectives.canonical import least_bytes
 from objectives.datasets.callables import is_reference
@@ -67,13 +68,16 @@ class Evaluator:
             return _failed(error, "device")
         except (OSError, DeviceError) as error:
             return _failed(error, "infrastructure")
-        except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises costs this candidate alone
+        except Exception as error:  # whatever TensorFlow raises costs this candidate alone
+            if "KeyboardInterrupt" in str(error):  # which native code takes for an error of its own
+                raise KeyboardInterrupt from error
             return _failed(error, "candidate")
 
     def _screened(self, candidate: Candidate) -> Infeasible | None:
         """Return what limits make training pointless, told by a bound and then by the blank."""
         goals = {goal.metric: goal for goal in self._setting.goals if goal.limit is not None}
-        if not goals.keys() & {"model_bytes", "latency_ms", "arena_bytes"}:
+        estimated = self._device.estimator is not None and bool(self._wanted)
+        if not estimated and not goals.keys() & {"model_bytes", "latency_ms", "arena_bytes"}:
             return None
         size = goals.get("model_bytes")
         least = least_bytes(candidate, self._setting.problem)
@@ -89,9 +93,14 @@ class Evaluator:
         if size is not None and size.violation(len(data)) > 0:
             return _infeasible(size, len(data), stored)
         timed = latency is not None and latency.limit_on == "min"
-        if bound or not (timed or "arena_bytes" in goals):
+        estimated = self._device.estimator is not None and bool(self._wanted)  # of some nothing can be told
+        if bound or not (timed or estimated or "arena_bytes" in goals):
             return None
-        return self._screen_reading(self._read_blank(data), goals, stored)
+        try:
+            reading = self._read_blank(data, timed=timed or estimated)
+        except NotRecorded:
+            return None  # a recording has what was trained
+        return self._screen_reading(reading, goals, stored)
 
     def _screen_reading(
         self, reading: Reading, goals: dict[str, Goal], stored: tuple[Measurement, ...]
@@ -131,12 +140,13 @@ class Evaluator:
         """What a goal asks of the device."""
         return frozenset(OF_A_DEVICE & {goal.metric for goal in self._setting.goals})
 
-    def _read_blank(self, data: bytes) -> Reading:
-        wanted = self._wanted - {"energy_mj"}
+    def _read_blank(self, data: bytes, *, timed: bool) -> Reading:
         with TemporaryDirectory() as folder:
             path = Path(folder, "blank.tflite")
             path.write_bytes(data)
-            return self._device.read(path, self._setting.anchor, wanted)
+            if not timed:
+                return self._device.memory(path)
+            return self._device.read(path, self._setting.anchor, self._wanted - {"energy_mj"})
 
     def _accuracy(self, forms: list[Form]) -> tuple[Measurement, ...]:
         source = self._source("measured")

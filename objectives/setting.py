@@ -16,7 +16,8 @@ class Setting(Value):
     """Data, device and goals of a study, and the folders in which workers keep what they make.
 
     `connection` is where the device is, and `anchor` None where nothing is measured there. `model` is the
-    network that the user brought, if that is what is compressed; `models` holds it.
+    network that the user brought, if that is what is compressed; `models` holds it. Without `training`
+    only networks are used whose weights are kept.
     """
 
     problem: Problem
@@ -37,3 +38,4 @@ class Setting(Value):
     weights_budget_bytes: int
     model: BroughtModel | None = None
     models: Path | None = None
+    training: bool = True

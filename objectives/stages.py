@@ -19,7 +19,7 @@ from objectives.aware import parameter_count
 from objectives.blank import randomise
 from objectives.build import build
 from objectives.convert import AGREEING_SAMPLES, CALIBRATION_SAMPLES, shipped
-from objectives.errors import Mismatch
+from objectives.errors import Mismatch, ObjectiveError
 from objectives.inlet import Inlet, InletFitter
 from objectives.metrics import Metric
 from objectives.normalise import Normaliser
@@ -114,6 +114,8 @@ class FoldWork:
         """
         with clock("reduce"):
             inlet = self.inlet(candidate)
+        if not self._setting.training:
+            self._refuse_training(candidate, store)
         network = adapted(self._adapter(inlet, clock), candidate, store, self._name)
         with clock("convert"):
             data, scores = self._shipped(network.model, inlet, candidate)
@@ -147,6 +149,12 @@ class FoldWork:
         weights = balanced_weights(self._train.y, classes) if setting.class_weights == "balanced" else None
         task = Task(self._train, self._valid, inlet, self._metric, weights, setting.seed)
         return Adapter(lambda stage: build(stage, setting.problem, setting.seed), task, clock)
+
+    def _refuse_training(self, candidate: Candidate, store: WeightStore) -> None:
+        if store.get(self._name(candidate.stages[-1])) is None:
+            raise ObjectiveError(
+                "its weights are not kept any more, and nothing is trained here; give --trials to train again"
+            )
 
     def _name(self, stage: Candidate) -> str:
         return weights_name(self._setting, stage, self._index)

@@ -7,7 +7,8 @@ from string import Template
 
 from search.front import figures
 from search.shipment import Shipment
-from search.tables import describe_compression, describe_network, human_bytes, human_ms
+from search.tables import describe_compression, describe_network
+from search.units import human_bytes, human_figure, human_ms
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$!])")
 RANKED = (
@@ -35,7 +36,12 @@ def model_card(shipment: Shipment) -> str:
     """Return the card as Markdown. What users named is escaped."""
     template = Template(files("search").joinpath("templates/model_card.md").read_text(encoding="utf-8"))
     return template.substitute(
-        _results(shipment) | _latency(shipment) | _input(shipment) | _network(shipment) | _study(shipment)
+        _results(shipment)
+        | _latency(shipment)
+        | {"other_rows": _others(shipment)}
+        | _input(shipment)
+        | _network(shipment)
+        | _study(shipment)
     )
 
 
@@ -73,6 +79,21 @@ def _latency(shipment: Shipment) -> dict[str, object]:
             f"{human_ms(latency.p99_ms)}. The run was judged {latency.verdict}."
         ),
     }
+
+
+OTHERS = {"arena_bytes": "working memory (arena)", "energy_mj": "energy of one inference"}
+
+
+def _others(shipment: Shipment) -> str:
+    """Return a row for what else is known of running it, with how each figure came about."""
+    record, lines = shipment.record, []
+    own = shipment.study.plan.own_objectives
+    for metric, name in (OTHERS | {reference: f"`{reference}`" for reference in own}).items():
+        if (found := record.measurement(metric)) is not None:
+            by = f" by {plain(found.source.runtime)}" if found.source.runtime and metric in OTHERS else ""
+            told = f"**{human_figure(metric, found.value)}**, {found.source.provenance}{by}"
+            lines.append(f"| {name} | {told} |\n")
+    return "".join(lines)
 
 
 def _unmeasured(shipment: Shipment) -> dict[str, object]:

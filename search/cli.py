@@ -13,6 +13,7 @@ import click
 from search.commands.devices import devices
 from search.commands.export import export
 from search.commands.measure import measure
+from search.commands.retarget import retarget
 from search.commands.study import study
 from search.commands.upkeep import doctor, sync, ui
 from search.commands.views import front, studies, trials
@@ -41,12 +42,12 @@ def edgesearch(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (devices, measure, study, studies, trials, front, export, sync, ui, doctor):
+for command in (devices, measure, study, retarget, studies, trials, front, export, sync, ui, doctor):
     edgesearch.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 nothing fits, 2 cannot be done as asked, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 nothing fits, 2 not as asked, 3 paused, 130 interrupted."""
     sys.path[:] = [entry for entry in sys.path if entry]
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what a library deprecates is not the user's business

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from search.secrets import RedactingFilter
-from search.tables import human_bytes, human_ms
+from search.units import human_bytes, human_figure, human_ms
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S = 10.0
 PANEL_COLUMNS = 100
-NAMES = {"latency_ms": "latency", "model_bytes": "size", "compressed_bytes": "deflated"}
+NAMES = {
+    "latency_ms": "latency",
+    "model_bytes": "size",
+    "compressed_bytes": "deflated",
+    "arena_bytes": "arena",
+    "energy_mj": "energy",
+}
 
 
 class Silent:
@@ -180,6 +186,9 @@ def figure(measurement: Measurement) -> str:
             return f"{human_ms(measurement.value)} {measurement.source.provenance}"
         case "model_bytes" | "compressed_bytes":
             return human_bytes(measurement.value)
+        case "arena_bytes" | "energy_mj":
+            shown = human_figure(measurement.metric, measurement.value)
+            return f"{shown} {measurement.source.provenance}"
         case _:
             return f"{measurement.value:.4f}"
 

@@ -17,7 +17,15 @@ from search.errors import NothingFits, Paused, StudyError
 from search.front import front
 from search.interrupts import uninterrupted
 from search.status import COUNTED, Display, Status, status
-from search.storage import CANDIDATE, DUPLICATE_OF, Facts, judged, make_record, read_trials
+from search.storage import (
+    CANDIDATE,
+    DUPLICATE_OF,
+    Facts,
+    judged,
+    make_record,
+    quiet_optuna,
+    read_trials,
+)
 from search.telling import MOST_RETRIES, decline, finish, tell
 from search.trial import StudyRecord, TrialRecord
 
@@ -127,8 +135,14 @@ class Driver:
         return (
             len(self._running) < min(self._executor.capacity, plan.trials - self._counted)
             and self._barren < PATIENCE
+            and not (plan.only_carried and self._nothing_waits)
             and (plan.timeout_s is None or time.monotonic() - self._start < plan.timeout_s)
         )
+
+    @property
+    def _nothing_waits(self) -> bool:
+        waiting = quiet_optuna().trial.TrialState.WAITING
+        return not self._study.get_trials(deepcopy=False, states=(waiting,))
 
     def _ask(self) -> bool:
         """Ask once; return whether it makes sense to ask again before anything comes back."""
@@ -163,9 +177,7 @@ class Driver:
     def _back(self, number: int, outcome: Outcome) -> None:
         running = self._running[number]
         if isinstance(outcome, Failed) and outcome.fault == "device":
-            raise Paused(
-                f"the study pauses, for {outcome.error}; everything is kept, and the same command goes on"
-            )
+            raise Paused(f"the study '{self._study.study_name}' pauses: {outcome.error}; everything is kept")
         if isinstance(outcome, Failed) and outcome.fault == "infrastructure":
             if running.attempts <= MOST_RETRIES:
                 running.attempts += 1

@@ -9,7 +9,8 @@ latency_ms     log scale from 1 us to the user's limit, else 2 ms.
 model_bytes    log scale from 500 bytes to the user's limit, else 400 kB (400,000 bytes);
                compressed_bytes and arena_bytes likewise.
 energy_mj      log scale from 1 uJ to the user's limit, else 10 mJ.
-own            what a user's own objective measures has no ends to scale by, so it is left out.
+own            what a user's own objective measures has no ends to scale by, so it is left out; of nothing
+               but such objectives the hypervolume is 0.
 
 What is better than best counts as best; what is not better than the reference in every objective
 dominates nothing. A limit at or below the best end of a log scale moves that end to a thousandth of it.
@@ -17,9 +18,9 @@ dominates nothing. A limit at or below the best end of a log scale moves that en
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from objectives.goals import Goal
 from search.errors import StudyError
@@ -64,9 +65,9 @@ class Scale(Value):
 
 
 class Scales(Value):
-    """The scales of a study's objectives, in the order of its goals."""
+    """The scales of a study's objectives, in the order of its goals; none where all are the user's own."""
 
-    scales: Annotated[tuple[Scale, ...], Field(min_length=1)]
+    scales: tuple[Scale, ...]
 
     def places(self, values: Mapping[str, float]) -> tuple[float, ...]:
         """Return the place on each scale, not clipped. Raises StudyError where a metric is missing."""
@@ -125,6 +126,8 @@ def hypervolume(
     import numpy as np
 
     scales = scales_of(goals, majority_accuracy)
+    if not scales.scales:
+        return 0.0
     places = np.array([scales.places(point) for point in points]).reshape(-1, len(scales.scales)).clip(0, 1)
     inside = places[(places < 1).all(axis=1)]
     return float(moocore.hypervolume(inside, ref=np.ones(len(scales.scales)))) if len(inside) else 0.0

@@ -2,8 +2,9 @@
 
 Every child run has the same metric keys where its trial knows the figure: `accuracy`, `latency_ms`
 (with `latency_ms_low` and `_high`), `latency_median_ms`, `latency_p90_ms`, `model_bytes`,
-`compressed_bytes`, `sparsity_reached`, `sparsity_overall`, `float_accuracy`, `parameters`, `seconds` and
-`seconds_STAGE`;
+`compressed_bytes`, `arena_bytes`, `energy_mj`, those of the user's own by their references
+(`package.module:Objective`), `sparsity_reached`, `sparsity_overall`, `float_accuracy`, `parameters`,
+`seconds` and `seconds_STAGE`;
 the learning curve is `loss` and `valid` by epoch. Values that are not finite are left out, for MLflow
 stores infinity as 1.8e308. The parent run has, by the number of ended trials: `hypervolume`,
 `front_size`, `best_OBJECTIVE`, `trials_STATE`.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from search.front import best_of, figures, front
 from search.hypervolume import hypervolume
 from search.secrets import redact
-from search.tables import Cell, flat_parameters, rows
+from search.tables import SHOWN, Cell, flat_parameters, rows
 from search.trial import State, StudyRecord, TrialRecord
 from spaces.value import digest
 
@@ -51,8 +52,8 @@ STATUS: Mapping[State, str] = {
 ENDED: tuple[State, ...] = ("measured", "infeasible", "stopped", "failed")
 FRONT_COLUMNS = (
     "trial", "accuracy", "latency_ms", "latency_low_ms", "latency_high_ms", "latency_median_ms",
-    "latency_p90_ms", "model_bytes", "compressed_bytes", "precision", "sparsity_reached", "parameters",
-    "provenance", "architecture",
+    "latency_p90_ms", "model_bytes", "compressed_bytes", "arena_bytes", "energy_mj", "precision",
+    "sparsity_reached", "parameters", "provenance", "architecture",
 )  # fmt: skip
 VIEW = "edgesearch"
 """The key of the view that MLflow's table of runs opens with (`viewStateShareKey`)."""
@@ -216,15 +217,15 @@ def front_frame(study: StudyRecord) -> "DataFrame":
     """Return the front as a table, the best in the first objective first."""
     import pandas as pd
 
-    return pd.DataFrame(rows(front(study.trials, study.goals)), columns=list(FRONT_COLUMNS))
+    columns = [*FRONT_COLUMNS, *study.plan.own_objectives]
+    return pd.DataFrame(rows(front(study.trials, study.goals)), columns=columns)
 
 
 def front_markdown(study: StudyRecord) -> str:
     """Return the front as a Markdown table with the counts above it: the parent run's description."""
     ended = {state: sum(trial.state == state for trial in study.trials) for state in ENDED}
-    shown = (
-        "trial", "accuracy", "latency_ms", "model_bytes", "compressed_bytes", "precision", "architecture",
-    )  # fmt: skip
+    more = [goal.metric for goal in study.goals if goal.metric not in SHOWN]
+    shown = ("trial", *SHOWN, *more, "precision", "architecture")
     lines = [", ".join(f"{count} {state}" for state, count in ended.items()), ""]
     lines += ["| " + " | ".join(shown) + " |", "|" + "---|" * len(shown)]
     for cells in rows(front(study.trials, study.goals)):

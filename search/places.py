@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hardware_profiles.connection import Connection
+from hardware_profiles.connection import Connection, options_of
 from search.errors import StudyError
-from search.secrets import expand
+from search.secrets import expand, redact
 
 if TYPE_CHECKING:
     from search.home import Home
@@ -84,6 +86,23 @@ class Places:
         from search.storage import read_study
 
         return read_study(self.study(name))
+
+    def again(self, *, tracking: bool = False, device: bool = False) -> str:
+        """Return the options that another command needs to find this study, passwords left out.
+
+        With `tracking` also the MLflow store, with `device` also where the device is.
+        """
+        used = [("--storage", "EDGESEARCH_STORAGE", self.storage)]
+        if tracking:
+            used.append(("--tracking-uri", "EDGESEARCH_TRACKING_URI", self.tracking_uri))
+        options = [
+            (option, address)
+            for option, variable, address in used
+            if address and address != os.environ.get(variable)
+        ]
+        if device and self.connection is not None:
+            options += options_of(self.connection)
+        return "".join(f" {option} {shlex.quote(redact(value))}" for option, value in options)
 
     @property
     def devices(self) -> tuple[Path, ...]:

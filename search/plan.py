@@ -92,18 +92,25 @@ class Firmware(Value):
 
 
 class StudyPlan(Value):
-    """Everything that a study needs and that can repeat it; no address and no secret is part of it."""
+    """Everything that a study needs and that can repeat it; no address and no secret is part of it.
+
+    `source` is a study that it begins with: with its front, or, without `training`, with all its networks
+    and nothing else. `own_directions` are those of the user's own objectives, and are set when these were
+    loaded, so that a study can be looked at where they cannot be.
+    """
 
     data: Annotated[DataSpec, BeforeValidator(_data)]
     device: str = "this-machine"
     model: str | None = None
     training: bool = True
+    source: str | None = None
     task: Literal["classification"] = "classification"
     space: str | None = None
     ranges: dict[str, Annotated[Range, BeforeValidator(_range)]] = Field(default_factory=dict)
     metric: str = "accuracy"
     metric_direction: Direction = "maximize"
     objectives: tuple[str, ...] = OBJECTIVES
+    own_directions: dict[str, Direction] = Field(default_factory=dict)
     limits: Limits = Limits()
     firmware: Firmware | None = None
     limit_on: Statistic = "min"
@@ -151,8 +158,9 @@ class StudyPlan(Value):
 
     @model_validator(mode="after")
     def _about_a_model(self) -> Self:
-        if self.model is None and (not self.training or self.limits.accuracy_drop is not None):
-            what = "no training" if not self.training else "a limit on the drop of accuracy"
+        untrained = not self.training and self.source is None
+        if self.model is None and (untrained or self.limits.accuracy_drop is not None):
+            what = "no training" if untrained else "a limit on the drop of accuracy"
             raise ValueError(f"{what} is for a network of yours; give --model")
         if self.model is not None and self.space is not None:
             raise ValueError(
@@ -161,8 +169,8 @@ class StudyPlan(Value):
             )
         return self
 
-    def fitted(self, model_bytes: int, arena_bytes: int) -> Self:
-        """Return the plan with what a firmware leaves for a model."""
+    def fitted(self, model_bytes: int | None, arena_bytes: int | None) -> Self:
+        """Return the plan with what a firmware leaves for a model, None where that is nobody's business."""
         left = {"left_model_bytes": model_bytes, "left_arena_bytes": arena_bytes}
         return self.model_copy(update={"limits": self.limits.model_copy(update=left)})
 
@@ -210,6 +218,11 @@ class StudyPlan(Value):
         return kept.model_copy(update={"limits": self.limits.model_copy(update=unset)}) if unset else kept
 
     @property
+    def only_carried(self) -> bool:
+        """Whether nothing is tried but what another study has trained."""
+        return self.source is not None and not self.training
+
+    @property
     def own_objectives(self) -> tuple[str, ...]:
         """The objectives that are the user's own, as package.module:Objective."""
         return tuple(name for name in self.objectives if name not in METRICS)
@@ -223,7 +236,8 @@ class StudyPlan(Value):
     def goals(self) -> tuple[Goal, ...]:
         """The goals in the order of `metrics`."""
         directions: dict[str, Direction] = {"accuracy": self.metric_direction}
-        directions |= {name: load_objective(name).direction for name in self.own_objectives}
+        known = self.own_directions
+        directions |= {n: known.get(n) or load_objective(n).direction for n in self.own_objectives}
         limits: Mapping[Any, float | None] = self.limits.bounds(self.metric_direction)
         return tuple(
             Goal(

@@ -27,13 +27,20 @@ from objectives.datasets.spec import DataSummary
 from objectives.datasets.store import open_data
 from objectives.metrics import blind_value, load_metric, majority_value
 from search.asking import Asker, refuse_wider
+from search.carried import carried
 from search.errors import StudyError
 from search.home import writing
 from search.hypervolume import scales_of
 from search.lease import Lease
 from search.places import Places
 from search.plan import StudyPlan
-from search.reach import probe, refuse_another_runtime, suited, within_firmware
+from search.reach import (
+    probe,
+    refuse_another_provenance,
+    refuse_another_runtime,
+    suited,
+    within_firmware,
+)
 from search.rejudge import recovered, rejudge
 from search.status import Display
 from search.storage import (
@@ -103,7 +110,7 @@ class Prepared:
         if plan.space is not None:
             load_space(plan.space)
         load_metric(plan.metric, plan.metric_direction)
-        found = probe(device, say)
+        found = probe(device, plan.threads, say)
         places.home.ensure_writable()
         model = import_model(Path(plan.model).expanduser(), places.home.models) if plan.model else None
         spec = plan.data if model is None else plan.data_of_model
@@ -240,6 +247,8 @@ class Prepared:
         facts = read_facts(study)
         plan = self.plan.model_copy(update={"name": self.name}).measured_against(facts.baseline)
         before = facts.plan
+        if plan.only_carried:
+            plan = plan.model_copy(update={"trials": before.trials})
         facts = facts.model_copy(update={"plan": plan})
         if again := requeue(study, before, blame=blame):
             display.say(f"{again} trials were under way when the study last ended; they are asked again")
@@ -254,12 +263,28 @@ class Prepared:
     def _made(self, display: Display) -> optuna.Study:
         if self.device.runner is not None:
             display.say(f"measuring what the anchor model takes on {self.profile.title}")
+        handed_on = self._carried
         facts = self._facts()
+        if self.plan.only_carried:
+            everything = facts.plan.model_copy(update={"trials": len(handed_on)})
+            facts = facts.model_copy(update={"plan": everything})
         study = create(self.places.opened, self.name, facts.plan.goals)
         if self.model is not None:
             study.enqueue_trial(dict(AS_IT_IS))
+        for params in handed_on:
+            study.enqueue_trial(params)
         write_facts(study, facts)  # last: a study without facts was cut off while it was made
         return study
+
+    @property
+    def _carried(self) -> tuple[dict[str, Any], ...]:
+        """What another study hands on to begin with."""
+        if self.plan.source == self.name:
+            raise StudyError(
+                f"the study '{self.name}' is this very one, for it has the same device and goals; name "
+                "another --device, or another --name"
+            )
+        return () if self.plan.source is None else carried(self.places, self.plan, self.problem)
 
     def _facts(self) -> Facts:
         metric = load_metric(self.plan.metric, self.plan.metric_direction)
@@ -298,6 +323,8 @@ class Prepared:
         return majority_value(metric, data.y_dev[fold.train], data.y_dev[fold.valid], classes)
 
     def _refuse_changes(self, facts: Facts) -> None:
+        then, now = (found.get("latency", "measured") for found in (facts.identity, self.identity))
+        refuse_another_provenance(self.name, then, now)
         if self.found and facts.anchor and facts.anchor.source != self.found:
             refuse_another_runtime(self.name, facts.anchor.source, self.found)
         changed = [key for key, value in self.identity.items() if facts.identity.get(key) != value]

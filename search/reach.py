@@ -37,9 +37,16 @@ def suited(plan: StudyPlan, device: Device) -> StudyPlan:
     user's own that cannot be loaded.
     """
     plan = plan.suited_to(objectives_of(device), device.profile.default_limits.model_dump())
-    for name in plan.own_objectives:
-        load_objective(name)
+    plan = with_input_type(plan, device.profile)
+    own = {name: load_objective(name).direction for name in plan.own_objectives}
+    plan = plan.model_copy(update={"own_directions": own})
     refuse_untold(device, [goal.metric for goal in plan.goals])
+    if plan.limits.latency_ms is not None and plan.limit_on != "min" and device.runner is None:
+        raise DeviceError(
+            f"--limit-on {plan.limit_on} bounds what runs of a model have shown, and the latency on "
+            f"'{device.profile.name}' is estimated: leave it out (the limit is on the estimate then), or "
+            "give --on with a connection to the device"
+        )
     if "energy_mj" in plan.objectives and (meter_of(device.profile) is None or device.runner is None):
         raise DeviceError(
             "energy_mj is an objective only where it is measured, by a command that reads a power meter "
@@ -49,18 +56,41 @@ def suited(plan: StudyPlan, device: Device) -> StudyPlan:
     return plan
 
 
-def probe(device: Device, say: Callable[[str], None]) -> Source | None:
+def with_input_type(plan: StudyPlan, profile: HardwareProfile) -> StudyPlan:
+    """Return the plan with an input type that the device takes. Raises StudyError if it asks for another."""
+    taken = profile.input_types
+    if plan.input_type in taken:
+        return plan
+    if "input_type" in plan.model_fields_set:
+        raise StudyError(
+            f"device '{profile.name}' takes {' or '.join(taken)} as input, got --input-type "
+            f"{plan.input_type}; leave it out"
+        )
+    return plan.model_copy(update={"input_type": taken[0]})
+
+
+def probe(device: Device, threads: int, say: Callable[[str], None]) -> Source | None:
     """Run the anchor once where there is a device to run it on; return which machine and runtime answered.
 
-    Raises DeviceError where it does not answer.
+    Raises DeviceError where it does not answer, or what answers (a recording) is of another device.
     """
     if device.runner is None:
-        known = "not known" if device.provenance == "none" else device.provenance
-        say(f"no device at hand: latency on {device.profile.name} is {known}")
+        say(f"no device at hand: latency on {device.profile.name} is {_told(device.provenance)}")
         return None
     anchor = device.calibrated(processes=1)
     assert anchor is not None  # there is a runner
-    return anchor.source
+    found = anchor.source
+    if found.device != device.profile.name:
+        raise DeviceError(
+            f"what --on leads to is of the device '{found.device}', not of '{device.profile.name}': give "
+            f"--device {found.device}"
+        )
+    if found.threads not in (None, threads):
+        raise DeviceError(
+            f"what --on leads to ran with {found.threads} threads, and {threads} are asked for: give "
+            f"--threads {found.threads}"
+        )
+    return found
 
 
 def within_firmware(
@@ -76,10 +106,10 @@ def within_firmware(
                 "--flash, --ram and what is reserved of them are for microcontrollers, and "
                 f"'{profile.name}' is none; limit a model by --max-model-bytes"
             )
-        return plan
+        return plan.fitted(None, None)
     asked = plan.firmware or Firmware()
     if plan.firmware is None and None in (profile.memory.storage_bytes, profile.memory.ram_bytes):
-        return plan  # nothing is known and nobody asked
+        return plan.fitted(None, None)  # nothing is known and nobody asked
     budget = budget_of(
         profile,
         flash_bytes=asked.flash,
@@ -91,6 +121,19 @@ def within_firmware(
     left = left_for_model(budget, kinds, profile.runtime.code_bytes)
     say(left.sentence)
     return plan.fitted(left.model_bytes, left.arena_bytes)
+
+
+def refuse_another_provenance(name: str, then: str, now: str) -> None:
+    """Raise StudyError where latency came about otherwise when the study was begun."""
+    if then != now:
+        raise StudyError(
+            f"the study '{name}' was begun with latency {_told(then)}, and now it is {_told(now)}: such "
+            "figures are never ranked together; use another --name, or --on as it was"
+        )
+
+
+def _told(provenance: str) -> str:
+    return "not known" if provenance == "none" else provenance
 
 
 def refuse_another_runtime(name: str, then: Source, now: Source) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from objectives.goals import Goal
 from search.front import eligible, figures, front, loss
-from search.tables import human_bytes, human_ms, provenances
+from search.tables import provenances, row
 from search.trial import StudyRecord, TrialRecord
+from search.units import human_bytes, human_ms
 
 INK, MUTED, GRID, EDGE = "#1f2933", "#5f6b7a", "#e6eaee", "#ffffff"
 REST, BROKEN, STOPPED = "#b8c0ca", "#d1495b", "#e39b2d"
@@ -29,6 +30,7 @@ class Axis:
 
 
 LATENCY = Axis("latency_ms", "latency", human_ms, 1e-3)
+ARENA = Axis("arena_bytes", "working memory", human_bytes, 1024)
 SIZES = {
     "stored": Axis("model_bytes", "file size", human_bytes, 1024),
     "compressed": Axis("compressed_bytes", "file size, deflated", human_bytes, 1024),
@@ -69,7 +71,14 @@ class Scene:
 
     @property
     def _both(self) -> tuple[Axis, Axis]:
-        return LATENCY, SIZES[self.study.plan.counts]
+        """Time and size; of a device whose latency nothing tells, memory and size."""
+        return LATENCY if self.is_timed else ARENA, SIZES[self.study.plan.counts]
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether latency is known of something, or nothing tells of memory either."""
+        known = {metric for record in self.everything for metric in figures(record)}
+        return "latency_ms" in known or "arena_bytes" not in known
 
     @property
     def everything(self) -> tuple[TrialRecord, ...]:
@@ -83,7 +92,10 @@ class Scene:
         measured = sum(r.state == "measured" for r in study.trials)
         threads = f"{study.plan.threads} thread{'s' if study.plan.threads > 1 else ''}"
         known = f"{study.plan.metric} on validation data of {study.data.name}"
-        timed = f"latency {provenances(self.best or self.everything)} on {study.profile.title} with {threads}"
+        shown = self.best or self.everything
+        timed = f"latency {provenances(shown)} on {study.profile.title} with {threads}"
+        if not self.is_timed:
+            timed = f"memory {provenances(shown, 'arena_provenance')} for {study.profile.title}; no latency"
         return f"Pareto front: {len(self.best)} of {measured} measured trials · {known}", timed
 
     def limit(self, metric: str) -> Goal | None:
@@ -123,9 +135,10 @@ class Scene:
         """Return how far each latency's bounds lie below and above it, in ms; 0 where that is not known."""
         below, above = [], []
         for record in records:
-            value, latency = figures(record)["latency_ms"], record.latency
-            below.append(max(0.0, value - latency.low_ms) if latency else 0.0)
-            above.append(max(0.0, latency.high_ms - value) if latency else 0.0)
+            value, cells = figures(record)["latency_ms"], row(record)
+            low, high = cells["latency_low_ms"], cells["latency_high_ms"]
+            below.append(max(0.0, value - low) if isinstance(low, float) else 0.0)
+            above.append(max(0.0, high - value) if isinstance(high, float) else 0.0)
         return below, above
 
     @property

@@ -19,8 +19,8 @@ from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.runners.base import Anchor
 from objectives.brought.value import BroughtModel
 from objectives.datasets.spec import DataSummary
-from objectives.goals import Goal, violations
-from objectives.outcome import OUTCOME, Infeasible, Measured, Outcome
+from objectives.goals import Goal, Violation, violations
+from objectives.outcome import OUTCOME, Evidence, Infeasible, Measured, Outcome
 from search.errors import StudyError
 from search.plan import StudyPlan
 from search.secrets import redact, secrets_of
@@ -272,8 +272,18 @@ def judged(outcome: Outcome, plan: StudyPlan) -> Outcome | None:
         return Infeasible(violations=broken, evidence=evidence) if broken else Measured(evidence=evidence)
     seen = {violation.metric: violation.value for violation in outcome.violations}
     broken = violations(plan.goals, {**evidence.values, **seen})
-    if (latency := evidence.latency) is not None:
-        # Screening gives a latency the benefit of the doubt: its whole interval has to break the limit.
-        limit = plan.limits.latency_ms
-        broken = tuple(b for b in broken if b.metric != "latency_ms" or (limit and latency.low_ms > limit))
+    broken = tuple(b for b in broken if _screens(b, evidence))
     return Infeasible(violations=broken, evidence=evidence) if broken else None
+
+
+def _screens(broken: Violation, evidence: Evidence) -> bool:
+    """Tell whether a blank would be screened out for that, as `Evaluator` does it.
+
+    A latency has the benefit of the doubt: its whole interval has to break the limit. What a blank was seen
+    to take now and then (median, p90) tells nothing of the trained network.
+    """
+    if broken.metric != "latency_ms":
+        return not broken.metric.startswith("latency_")
+    timed = evidence.latency.measurement if evidence.latency else None
+    timed = timed or next((m for m in evidence.measurements if m.metric == "latency_ms"), None)
+    return timed is None or timed.low is None or timed.low > broken.limit

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardware_profiles.connection import Connection, parse_connection
+from hardware_profiles.errors import Unreachable
 from objectives.setting import Setting
 from search.asking import Asker
 from search.driver import Driver
-from search.errors import NothingFits, StudyError
+from search.errors import NothingFits, Paused, StudyError
 from search.home import Home, find_home
 from search.interrupts import terminable
 from search.lease import Lease
@@ -76,7 +77,7 @@ def run_in(places: Places, plan: StudyPlan, executor: str | Open, display: Displ
     """Do what `run_study` does, where the places say."""
     if isinstance(executor, str) and executor not in EXECUTORS:
         raise StudyError(f"an executor is one of {', '.join(EXECUTORS)}, got '{executor}'")
-    with terminable(), reaching():
+    with terminable(), reaching(), _answering():
         if places.storage:
             _ = places.opened  # a server that is away is told before the data is prepared
         prepared = Prepared.of(plan, places, display.say)
@@ -85,6 +86,17 @@ def run_in(places: Places, plan: StudyPlan, executor: str | Open, display: Displ
         display.say(prepared.described())
         with prepared.locked():
             return _drive(prepared, executor, display)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Let a device that does not answer before the first trial be a pause too: another try is worth it."""
+    try:
+        yield
+    except Unreachable as error:
+        raise Paused(
+            f"{error}; what is done is kept, and the same command goes on when it answers"
+        ) from error
 
 
 def _drive(prepared: Prepared, executor: str | Open, display: Display) -> StudyRecord:
@@ -97,7 +109,7 @@ def _drive(prepared: Prepared, executor: str | Open, display: Display) -> StudyR
     blame = last is not None and not last.ended and last.executor == "in-process"
     study, facts = prepared.taken_up(study, display, blame=blame)
     with lease.kept(study):
-        if counted(read_trials(study, facts.plan)) < facts.plan.trials:
+        if facts.plan.only_carried or counted(read_trials(study, facts.plan)) < facts.plan.trials:
             return _run(prepared, study, facts, executor, display)
         record = read_study(study)
         killed = last is not None and not last.ended
@@ -123,6 +135,9 @@ def _run(
             driver.run()
         except NothingFits as error:
             raise NothingFits(str(error), read_study(study)) from error
+        except Paused as error:
+            again = prepared.places.again(tracking=True, device=True)
+            raise Paused(f"{error}; go on with: edgesearch study --name {prepared.name}{again}") from error
         finally:
             requeue(study, facts.plan, blame=False)
             ledger.digest(driver.record)
@@ -151,6 +166,7 @@ def setting_of(facts: Facts, home: Home, connection: Connection | None = None) -
         weights_budget_bytes=WEIGHTS_BUDGET_BYTES,
         model=facts.model,
         models=home.models,
+        training=plan.training or plan.model is not None,
     )
 
 

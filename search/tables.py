@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, assert_never
 
+from objectives.datasets.callables import is_reference
 from search.front import figures
 from search.trial import StudyRecord, TrialRecord
+from search.units import human_bytes, human_figure, human_ms, three_digits, time_unit
 from spaces.candidate import Candidate, Compression, Pca, Resize, Rfe
 from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual, Size
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 Cell = str | int | float | bool | None
 
 KEYS = (
-    "accuracy", "latency_ms", "model_bytes", "compressed_bytes", "sparsity_reached", "sparsity_overall",
-    "float_accuracy",
+    "accuracy", "latency_ms", "model_bytes", "compressed_bytes", "arena_bytes", "energy_mj",
+    "sparsity_reached", "sparsity_overall", "float_accuracy",
 )  # fmt: skip
 """Metrics that every row has, null where they are not known."""
 
@@ -107,12 +109,13 @@ def row(record: TrialRecord) -> dict[str, Cell]:
 
     Latencies are in ms: `latency_ms` is the ranked figure with `latency_low_ms` and `latency_high_ms`
     around it, and `latency_median_ms`, `latency_p90_ms` are what a user feels. `provenance` is that of
-    the latency.
+    the latency, `arena_provenance` and `energy_provenance` are those of `arena_bytes` and `energy_mj`.
+    Objectives of the user's own have their references as keys (`package.module:Objective`).
     """
     values, latency, candidate = figures(record), record.latency, record.candidate
     timed = record.measurement("latency_ms")
     source = latency.source if latency else timed.source if timed else None
-    known = {key: values.get(key) for key in KEYS}
+    known = {key: values.get(key) for key in KEYS} | own_values(record)
     return {
         "trial": record.number,
         "state": record.state,
@@ -123,6 +126,8 @@ def row(record: TrialRecord) -> dict[str, Cell]:
         "latency_p90_ms": values.get("latency_p90_ms"),
         "latency_verdict": latency.verdict if latency else None,
         "provenance": source.provenance if source else None,
+        "arena_provenance": _provenance(record, "arena_bytes"),
+        "energy_provenance": _provenance(record, "energy_mj"),
         "device": source.device if source else None,
         "machine": source.machine if source else None,
         "precision": candidate.compression.precision if candidate else None,
@@ -135,6 +140,16 @@ def row(record: TrialRecord) -> dict[str, Cell]:
         "candidate": candidate.digest if candidate else None,
         **(flat_parameters(candidate) if candidate else {}),
     }
+
+
+def own_values(record: TrialRecord) -> dict[str, float]:
+    """Return the figures of objectives of the user's own, by their references."""
+    return {metric: value for metric, value in record.values.items() if is_reference(metric)}
+
+
+def _provenance(record: TrialRecord, metric: str) -> str | None:
+    found = record.measurement(metric)
+    return found.source.provenance if found else None
 
 
 def rows(records: Iterable[TrialRecord], study: StudyRecord | None = None) -> list[dict[str, Cell]]:
@@ -155,9 +170,10 @@ def changes(record: TrialRecord, base: TrialRecord) -> dict[str, Cell]:
     The keys are `accuracy_change_points` and METRIC`_change_percent`; None where a figure is missing.
     """
     now, then = figures(record), figures(base)
+    both = now.keys() & then.keys()
     points = 100 * (now["accuracy"] - then["accuracy"]) if "accuracy" in now else None
     shares = {
-        f"{metric}_change_percent": 100 * (now[metric] / then[metric] - 1) if metric in now else None
+        f"{metric}_change_percent": 100 * (now[metric] / then[metric] - 1) if {metric} <= both else None
         for metric in CHANGED
     }
     return {"accuracy_change_points": points, **shares}
@@ -172,19 +188,6 @@ def _change(record: TrialRecord, base: TrialRecord | None, key: str) -> str:
     return f" ({text.replace('-', '−')})"
 
 
-def human_bytes(count: float) -> str:
-    """Return a size in B, KiB or MiB, as limits count them (1 KiB is 1024 bytes)."""
-    if count < 1024:
-        return f"{count:.0f} B"
-    return f"{count / 1024:.1f} KiB" if count < 1024**2 else f"{count / 1024**2:.2f} MiB"
-
-
-def human_ms(milliseconds: float) -> str:
-    """Return a time to three digits in us, ms or s."""
-    amount, unit = _timed(milliseconds)
-    return f"{_three_digits(milliseconds / amount)} {unit}"
-
-
 def human_latency(record: TrialRecord) -> str:
     """Return a trial's latency with what bounds it, `12.1 us (12.0–12.4)`, or a dash."""
     cells = row(record)
@@ -193,24 +196,13 @@ def human_latency(record: TrialRecord) -> str:
         return "–"
     if not isinstance(low, float) or not isinstance(high, float):
         return human_ms(value)
-    amount, _ = _timed(value)
-    return f"{human_ms(value)} ({_three_digits(low / amount)}–{_three_digits(high / amount)})"
+    amount, _ = time_unit(value)
+    return f"{human_ms(value)} ({three_digits(low / amount)}–{three_digits(high / amount)})"
 
 
-def _timed(milliseconds: float) -> tuple[float, str]:
-    shown = float(f"{milliseconds:.3g}")  # what rounds up to 1000 us is 1 ms
-    if shown < 1:
-        return 1e-3, "us"
-    return (1.0, "ms") if shown < 1000 else (1e3, "s")
-
-
-def _three_digits(number: float) -> str:
-    return f"{number:#.3g}".rstrip(".") if float(f"{number:.3g}") < 1000 else f"{number:.0f}"
-
-
-def provenances(records: Iterable[TrialRecord]) -> str:
+def provenances(records: Iterable[TrialRecord], key: str = "provenance") -> str:
     """Return how the latencies of these trials came about, each word once: `measured`."""
-    words = {str(word) for record in records if (word := row(record)["provenance"])}
+    words = {str(word) for record in records if (word := row(record)[key])}
     return ", ".join(sorted(words)) or "not measured"
 
 
@@ -219,15 +211,17 @@ def front_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
 
     Of a study of a network that was brought, differences to that network stand in brackets.
 
-    The latency's provenance stands in the heading, and in each cell too where it differs.
+    The latency's provenance stands in the heading, and in each cell too where it differs. Memory, energy and
+    objectives of the user's own have a column where they are goals.
     """
     from rich.table import Table
     from rich.text import Text
 
     shown = tuple(records)
     words = provenances(shown)
+    more = [metric for goal in study.goals if (metric := goal.metric) not in SHOWN]
     table = Table(title=Text(f"Pareto front of {study.name} on {study.profile.name}"), title_justify="left")
-    for heading in ("trial", study.plan.metric, f"latency ({words})", "size", "deflated"):
+    for heading in ("trial", study.plan.metric, f"latency ({words})", "size", "deflated", *map(_head, more)):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     for heading in ("compression", "architecture"):
         table.add_column(heading, overflow="fold")
@@ -240,10 +234,23 @@ def front_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
             human_latency(record) + word + _change(record, base, "latency_ms_change_percent"),
             _size_text(cells["model_bytes"]) + _change(record, base, "model_bytes_change_percent"),
             _size_text(cells["compressed_bytes"]) + _change(record, base, "compressed_bytes_change_percent"),
+            *(_figure(metric, cells.get(metric)) for metric in more),
             str(cells["compression"] or "–"),
             str(cells.get("architecture", "–")),
         )
     return table
+
+
+SHOWN = ("accuracy", "latency_ms", "model_bytes", "compressed_bytes")
+"""What every front's table has a column for."""
+
+
+def _head(metric: str) -> str:
+    return {"arena_bytes": "arena", "energy_mj": "energy"}.get(metric, metric)
+
+
+def _figure(metric: str, value: Cell) -> str:
+    return human_figure(metric, value) if isinstance(value, int | float) else "–"
 
 
 def trials_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from search.front import figures
 from search.scene import GRID, INK, MUTED, Axis, Group, Scene, span
-from search.tables import describe_compression, describe_network, human_bytes, human_latency
+from search.tables import describe_compression, describe_network, human_latency
+from search.tables import row as cells_of
 from search.trial import TrialRecord
+from search.units import human_bytes
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -183,16 +185,18 @@ def _hover(records: tuple[TrialRecord, ...], scene: Scene) -> dict[str, Any]:
 
 
 def _details(record: TrialRecord, scene: Scene) -> str:
-    values, latency, candidate = figures(record), record.latency, record.candidate
+    values, candidate = figures(record), record.candidate
     lines = [f"<b>trial {record.number}</b> · {record.state}"]
     if "accuracy" in values:
         lines.append(f"{escape(scene.study.plan.metric)} {values['accuracy']:.4f}")
     if "latency_ms" in values:
-        lines.append(f"latency {human_latency(record)}{f' {latency.source.provenance}' if latency else ''}")
+        lines.append(f"latency {human_latency(record)} {cells_of(record)['provenance'] or ''}".rstrip())
     if "model_bytes" in values:
         deflated = values.get("compressed_bytes")
         also = f", {human_bytes(deflated)} deflated" if deflated is not None else ""
         lines.append(f"size {human_bytes(values['model_bytes'])}{also}")
+    if "arena_bytes" in values:
+        lines.append(f"arena {human_bytes(values['arena_bytes'])} {cells_of(record)['arena_provenance']}")
     if candidate:
         lines += [describe_compression(candidate.compression), describe_network(candidate)]
     if record.reason:

@@ -34,8 +34,8 @@ BURST_NS = 100_000
 """How long a burst of a short model takes, about."""
 LONG_NS = 1_000_000
 """From here on a model is long: one run is a burst, and cold caches do not matter."""
-COPIED_BYTES = 1 << 20
-"""Larger files are loaded once only."""
+COPIED_BYTES = 1 << 24
+"""Larger files are loaded once only: a small board's memory holds no three of them."""
 WARM_UP_NS, WARM_UP_RUNS = 2_000_000, 20
 OPENING_ROUNDS, FEWEST_ROUNDS, SYSTEMATIC = 30, 5, 4
 
@@ -72,7 +72,7 @@ class Subject:
         self.rewarm = 0 if long else 1
         self.burst_runs = 1 if long else max(3, min(30, BURST_NS // self.typical_ns))
         self.samples: list[int] = []
-        self.rounds: list[tuple[int, int, int]] = []
+        self.rounds: list[tuple[int, int, int, int]] = []
         self.runs, self.fastest_ns = 0, self.typical_ns
 
     def load(self) -> Callable[[], None]:
@@ -121,7 +121,7 @@ class Subject:
         return fastest
 
     def summary(self) -> dict[str, Any]:
-        """Return what was seen: quantiles in nanoseconds, the number of timed runs, and the rounds."""
+        """Return what was seen: quantiles in ns, the number of timed runs, the rounds and of which copy."""
         median, p90, p99 = np.percentile(self.samples, [50, 90, 99])
         return {
             "min_ns": self.fastest_ns,
@@ -129,7 +129,8 @@ class Subject:
             "p90_ns": p90,
             "p99_ns": p99,
             "runs": self.runs,
-            "rounds": self.rounds,
+            "rounds": [(before, fastest, after) for before, fastest, after, _ in self.rounds],
+            "copies": [copy for _, _, _, copy in self.rounds],
         }
 
 
@@ -164,11 +165,12 @@ class Session:
         """
         regardless = self.rounds < OPENING_ROUNDS or self.rounds % SYSTEMATIC == 0
         anchor_copy = self.rounds  # so that every copy of the one meets every copy of the other
-        model_copy = self.rounds // len(self.anchor.copies)
+        model_copy = self.rounds // len(self.anchor.copies) % len(model.copies)
         before = self.anchor.burst(anchor_copy, regardless)
         if regardless or before <= self.quick_ns:
             fastest = model.burst(model_copy, regardless)
-            model.rounds.append((before, fastest, self.anchor.burst(anchor_copy, regardless)))
+            after = self.anchor.burst(anchor_copy, regardless)
+            model.rounds.append((before, fastest, after, model_copy))
 
     def enough(self, elapsed_s: float) -> bool:
         """Tell whether to end, by the time spent and the quick rounds of the model with the fewest."""
@@ -185,9 +187,9 @@ class Session:
     def quick_rounds(self, model: Subject) -> int:
         """Count the model's rounds in which the machine was quick: before, after (equally) and within."""
         limit, agree = self.quick_ns, 1.0 + self.request["agree"]
-        own = float(self.request["quick"]) * min(m for _, m, _ in model.rounds)
+        own = float(self.request["quick"]) * min(m for _, m, _, _ in model.rounds)
         return sum(
-            max(b, a) <= limit and max(b, a) <= agree * min(b, a) and m <= own for b, m, a in model.rounds
+            max(b, a) <= limit and max(b, a) <= agree * min(b, a) and m <= own for b, m, a, _ in model.rounds
         )
 
 

@@ -18,6 +18,10 @@ LOCK_S = 60.0
 """How long to wait for another process that is adding to the same recording."""
 
 
+class NotRecorded(MeasuringFailed):
+    """Nobody has measured this model; of another, such as what it becomes by training, somebody may have."""
+
+
 class Recording(Value):
     """Measurements by the SHA-256 of the model that they are of; as a JSON file it can be shared."""
 
@@ -67,7 +71,7 @@ class ReplayRunner:
     def measure(self, models: Sequence[Path], anchor: Anchor | None) -> tuple[Latency, ...]:
         """Return the recorded Latency of each model.
 
-        Raises MeasuringFailed for one not recorded; for the anchor NoAnchor, if all the rest is of one
+        Raises NotRecorded for one not recorded; for the anchor NoAnchor, if all the rest is of one
         source: what is played back needs no constant.
         """
         return tuple(self._recorded(model) for model in models)
@@ -78,7 +82,7 @@ class ReplayRunner:
             sources = {latency.source for latency in self.latencies.values()}
             if digest == anchor_sha256() and len(sources) == 1:
                 raise NoAnchor("the recording has no run of the anchor", sources.pop())
-            raise MeasuringFailed(
+            raise NotRecorded(
                 f"'{model}' (SHA-256 {digest[:12]}) is not among the {len(self.latencies)} recorded models; "
                 "measure it on the device and add it to the recording"
             )

@@ -2,80 +2,97 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.options import as_json, example, folder, json_option, out, places
+from search.options import (
+    as_json,
+    connection_of,
+    connection_options,
+    example,
+    folder,
+    json_option,
+    out,
+    places,
+    say,
+)
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from search.measuring import Measured
-    from search.shipment import TensorSpec
+    from hardware_profiles.connection import Connection
+    from search.measured import Measured
 
 
 @click.command(epilog=example("edgesearch measure float.tflite int8.tflite --device this-machine"))
 @click.argument("models", nargs=-1, required=True, metavar="MODEL.tflite...")
 @click.option("--device", metavar="NAME", default="this-machine", show_default=True, help="See `devices`.")
 @click.option("--threads", type=int, metavar="N", default=1, show_default=True, help="That a model may use.")
+@connection_options
 @json_option
-def measure(models: tuple[str, ...], device: str, threads: int, to_json: bool) -> None:
-    """Measure a .tflite on a device: latency with its spread, bytes, arena. Several are held side by side."""
-    from search.measuring import as_row, compared
+def measure(models: tuple[str, ...], device: str, threads: int, to_json: bool, **flags: Any) -> None:
+    """Measure a .tflite on a device: latency with its spread, bytes, memory, and whether its outputs agree.
+
+    Several are measured in turn and held side by side: which is quicker, and whether int8 really is.
+    """
+    from search.measured import as_row
     from search.measuring import measure as measured
 
-    found = measured([folder(model) for model in models], device, threads, places())
+    where = places(connection=connection_of(flags))
+    with _telling(_doing(device, where.connection)) as tell:
+        found = measured([folder(model) for model in models], device, threads, where, tell)
     if to_json:
         rows = [as_row(one) for one in found]
-        return as_json(rows[0] if len(rows) == 1 else rows)
-    for one in found:
-        out().print(_sheet(one))
-    for other in found[1:]:
-        print(compared(found[0], other))
-    return None
+        as_json(rows[0] if len(rows) == 1 else rows)
+    else:
+        _show(found)
+    _complain(found)
 
 
-def _sheet(found: Measured) -> Table:
-    from rich.table import Table
-    from rich.text import Text
+def _doing(device: str, connection: Connection | None) -> str:
+    from hardware_profiles.connect import is_estimated
 
-    table = Table(title=Text(str(found.path)), title_justify="left", box=None, show_header=False)
-    for name, text in _lines(found):
-        table.add_row(name, Text(text))
-    return table
+    if is_estimated(connection):
+        return f"estimating for {device}"
+    return f"measuring on {device}" + (f" over {connection}" if connection else "")
 
 
-def _lines(found: Measured) -> list[tuple[str, str]]:
-    from search.tables import human_bytes, human_ms
+@contextmanager
+def _telling(what: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal that something goes on; yield what tells a line."""
+    if not sys.stderr.isatty():
+        yield say
+        return
+    from rich.console import Console
 
-    latency, source = found.latency, found.latency.source
-    spread = f"{human_ms(latency.low_ms)} to {human_ms(latency.high_ms)}"
-    felt = {"median": latency.median_ms, "p90": latency.p90_ms, "p99": latency.p99_ms}
-    seen = ", ".join(f"{name} {human_ms(value)}" for name, value in felt.items())
-    runtime = " ".join(word for word in (source.runtime, source.runtime_version) if word)
-    return [
-        ("latency", f"{human_ms(latency.latency_ms)} ({spread}), {source.provenance}, {latency.verdict}"),
-        ("", f"seen over {latency.runs} runs: {seen}"),
-        ("size", f"{human_bytes(found.model_bytes)}, {human_bytes(found.compressed_bytes)} deflated"),
-        ("arena", _arena(found)),
-        ("input", _specs(found.inputs)),
-        ("output", _specs(found.outputs)),
-        ("device", f"{source.device} ({source.machine}), {runtime}, {source.threads} thread(s)"),
-    ]
+    console = Console(stderr=True)
+    with console.status(what):
+        yield lambda text: console.print(text, markup=False, highlight=False)
 
 
-def _arena(found: Measured) -> str:
-    from search.tables import human_bytes
+def _show(found: Sequence[Measured]) -> None:
+    from search.measured_sheet import beside, sheet
+    from search.quicker import verdicts
 
-    if isinstance(found.arena, str):
-        return f"not known: {found.arena}"
-    head = human_bytes(found.arena.head_bytes)
-    return (
-        f"{human_bytes(found.arena.total_bytes)} in TensorFlow Lite Micro, measured here ({head} of it for "
-        "activations); an upper bound for 32-bit devices"
-    )
+    console, known = out(), [one for one in found if one.content is not None]
+    for one in known:
+        console.print(sheet(one))
+        console.print()
+    if len(known) > 1:
+        console.print(beside(known))
+        console.print()
+        for sentence in verdicts(known):
+            print(sentence)
 
 
-def _specs(specs: tuple[TensorSpec, ...]) -> str:
-    return ", ".join(f"{s.name}: {s.dtype} {'x'.join(map(str, s.shape))}" for s in specs)
+def _complain(found: Sequence[Measured]) -> None:
+    """Tell every file that failed in a line of its own, the last one by the error that ends the command."""
+    from search.errors import StudyError
+
+    errors = list(dict.fromkeys(one.error for one in found if one.error))
+    for error in errors[:-1]:
+        say(f"error: {' '.join(error.split())}")
+    if errors:
+        raise StudyError(errors[-1])

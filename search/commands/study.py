@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +60,7 @@ PLAN_OPTIONS = (
     click.option(
         "--training/--no-training", default=None, help="With --model: fine-tune it, or only convert it."
     ),
+    click.option("--from", "source", metavar="STUDY", help="Start from the front of another study."),
     click.option("--space", metavar="NAME", help="mlp, convnet, sequence or package.module:Space."),
     click.option(
         "--range",
@@ -148,12 +147,17 @@ def study(
     **flags: Any,
 ) -> None:
     """Search for models for a device; the same command again goes on where it was."""
-    from search.errors import NothingFits
-
     where = places(storage, tracking_uri, ray_address, connection_of(flags))
     asked = plan_of(plan, flags, where)
     if dry_run:
         return show_levers(asked, where, to_json)
+    return run_and_conclude(where, asked, executor, to_json)
+
+
+def run_and_conclude(where: Places, asked: StudyPlan, executor: str, to_json: bool) -> None:
+    """Run a study, or take it up again, and show how it stands at its end."""
+    from search.errors import NothingFits
+
     try:
         record = _run(where, asked, executor)
     except NothingFits as error:
@@ -161,7 +165,6 @@ def study(
             conclude(error.record, where, to_json)
         raise
     conclude(record, where, to_json)
-    return None
 
 
 def show_levers(asked: StudyPlan, where: Places, to_json: bool) -> None:
@@ -292,24 +295,13 @@ def conclude(record: StudyRecord, where: Places, to_json: bool) -> None:
     out().print(front_table(best, record))
     print(f"\nplot      {plot}")
     if best:
-        print(f"export    edgesearch export {record.name} --to my-model{_again(where)}")
-    print(f"browse    edgesearch ui{_again(where, tracking=True)}")
+        print(f"export    edgesearch export {record.name} --to my-model{where.again()}")
+    print(f"browse    edgesearch ui{where.again(tracking=True)}")
     more = f" --trials {2 * record.plan.trials}" if done >= record.plan.trials else ""
-    print(f"go on     edgesearch study --name {record.name}{more}{_again(where, tracking=True)}")
+    if not record.plan.only_carried:
+        print(
+            f"go on     edgesearch study --name {record.name}{more}{where.again(tracking=True, device=True)}"
+        )
     if not best:
         say(f"no trial could be measured within the limits; `edgesearch trials {record.name}` says why")
     return None
-
-
-def _again(where: Places, *, tracking: bool = False) -> str:
-    """Return the options that the next command needs to find this study, passwords left out."""
-    from search.secrets import redact
-
-    used = [("--storage", "EDGESEARCH_STORAGE", where.storage)]
-    if tracking:
-        used.append(("--tracking-uri", "EDGESEARCH_TRACKING_URI", where.tracking_uri))
-    return "".join(
-        f" {option} {shlex.quote(redact(address))}"
-        for option, variable, address in used
-        if address and address != os.environ.get(variable)
-    )

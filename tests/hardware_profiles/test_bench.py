@@ -81,6 +81,8 @@ def test_answers_one_json_document_with_every_round(way, small_model: Path) -> N
     for model in answer["models"]:
         assert model["runs"] >= len(model["rounds"]) >= 5
         assert model["min_ns"] <= min(middle for _, middle, _ in model["rounds"])
+        assert len(model["copies"]) == len(model["rounds"])
+        assert set(model["copies"]) == {0, 1}
         assert 0 < model["min_ns"] <= model["median_ns"] <= model["p90_ns"] <= model["p99_ns"]
     assert answer["anchor"]["min_ns"] <= min(before for before, _, _ in answer["models"][0]["rounds"])
 

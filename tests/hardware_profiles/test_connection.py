@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware_profiles.connection import Adb, Command, Estimated, Local, Replay, Ssh, parse_connection
+from hardware_profiles.connection import (
+    Adb,
+    Command,
+    Estimated,
+    Local,
+    Replay,
+    Ssh,
+    options_of,
+    parse_connection,
+)
 from hardware_profiles.errors import DeviceError
 
 START, REST = string.ascii_letters + string.digits + "_", string.ascii_letters + string.digits + "_.-"
@@ -121,3 +130,27 @@ def test_options_go_where_they_belong() -> None:
     assert parse_connection("ssh://b", delegate="x.so") == Ssh(host="b", delegate="x.so")
     told = parse_connection("adb://A", benchmark_model=Path("bm"), accelerator="gpu")
     assert told == Adb(serial="A", benchmark_model=Path("bm"), accelerator="gpu")
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        Local(delegate="x.so"),
+        Ssh(host="b", user="pi", port=22, delegate="x.so", python="~/venv/bin/python"),
+        Adb(serial="A", benchmark_model=Path("/bm"), accelerator="gpu"),
+        Command(argv=("/a b/time_it.py", "--port", "$HOME")),
+        Replay(path=Path("/a b.json")),
+        Estimated(),
+    ],
+)
+def test_the_options_of_a_connection_give_it_again(connection: Local | Ssh | Adb | Command) -> None:
+    (on, text), *more = options_of(connection)
+    options = {name.removeprefix("--").replace("-", "_"): value for name, value in more}
+    path = options.pop("benchmark_model", None)
+    again = parse_connection(text, benchmark_model=None if path is None else Path(path), **options)
+    assert (on, again) == ("--on", connection)
+
+
+def test_what_goes_without_saying_is_no_option() -> None:
+    assert options_of(Ssh(host="b")) == [("--on", "ssh://b")]
+    assert options_of(Adb(serial="A")) == [("--on", "adb://A")]

@@ -5,17 +5,21 @@ from pathlib import Path
 
 import pytest
 from int8_models import small_cnn
+from tiny_models import fully_connected
 
 from hardware_profiles.anchor import anchor_path, calibrate
 from hardware_profiles.arena_plan import planned_bytes
-from hardware_profiles.connection import parse_connection
+from hardware_profiles.connection import Command, parse_connection
 from hardware_profiles.device import Device, objectives_of, refuse_untold
 from hardware_profiles.energy import metered
 from hardware_profiles.errors import DeviceError, MeasuringFailed
 from hardware_profiles.graph import read_graph
 from hardware_profiles.micro import arena
 from hardware_profiles.profile import load_profile, this_machine
+from hardware_profiles.runners.command import CommandRunner
 from hardware_profiles.runners.local import LocalRunner
+from hardware_profiles.runners.locked import LockedRunner
+from hardware_profiles.runners.retrying import RetryingRunner
 
 METER = "import time\nfor watts in [3.0, 5.0] * 400: print(watts, flush=True); time.sleep(0.005)"
 
@@ -120,3 +124,53 @@ def test_the_plan_is_what_the_micro_runtime_plans_for_activations(model: Path) -
     assert planned <= head
     assert planned == pytest.approx(head, rel=0.25)
     assert planned_bytes(read_graph(anchor_path().read_bytes())) > 0
+
+
+TIMES = """#!{python}
+import json
+from pathlib import Path
+Path({folder!r}, "runs").open("a").write("x")
+print(json.dumps({{"latency_ms": [1.0] * 9, "runtime": "r", "machine": "m", **{more}}}))
+"""
+
+
+def by_program(folder: Path, **more: object) -> Device:
+    """A board that a program of one's own measures on, held as `connect` holds it."""
+    program = folder / "time_it.py"
+    program.write_text(TIMES.format(python=sys.executable, folder=str(folder), more=more))
+    program.chmod(0o755)
+    runner = CommandRunner(Command(argv=(str(program),)), "nucleo-l4r5zi")
+    held = RetryingRunner(LockedRunner(runner, folder / "lock", 1.0, print))
+    return Device(load_profile("nucleo-l4r5zi"), held, None)
+
+
+def test_a_board_that_tells_its_memory_knows_better_than_this_host(model: Path, tmp_path: Path) -> None:
+    reading = by_program(tmp_path, arena_bytes=777).read(model, None, {"arena_bytes"})
+    found = reading.measurement("arena_bytes")
+    assert found.value == 777
+    assert found.source == reading.latency.source
+    (tmp_path / "silent").mkdir()
+    silent = by_program(tmp_path / "silent").read(model, None, {"arena_bytes"}).measurement("arena_bytes")
+    assert (silent.value, silent.source.runtime) == (arena(model).least_bytes, "tflite-micro")
+
+
+def test_memory_alone_takes_no_run_on_the_board(model: Path, tmp_path: Path) -> None:
+    """And is the least that a board which tells less than this host could tell."""
+    found = by_program(tmp_path, arena_bytes=777).memory(model).measurement("arena_bytes")
+    assert not (tmp_path / "runs").exists()
+    assert found.value == arena(model).head_bytes
+    assert estimated("nucleo-l4r5zi").memory(model).value("arena_bytes") == arena(model).least_bytes
+    assert local().memory(model).value("arena_bytes") == planned_bytes(read_graph(model.read_bytes()))
+
+
+def test_what_cannot_be_estimated_matters_only_where_it_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "float.tflite"
+    path.write_bytes(fully_connected(64, 16))
+    device = estimated("nucleo-l4r5zi")
+    reading = device.read(path, None, {"arena_bytes"})
+    assert reading.value("latency_ms") is None
+    assert reading.value("arena_bytes") > 0
+    (remark,) = reading.remarks
+    with pytest.raises(MeasuringFailed) as caught:
+        device.read(path, None, {"latency_ms"})
+    assert str(caught.value) == remark

@@ -2,7 +2,8 @@
 
 A machine is a sequence of states, each a factor on the anchor's and another on the model's duration
 (clock steps slow both alike, a neighbour on the same core does not), with spikes on top. It is busy
-in spells of ten rounds, for a share of the run that is exact, in random order.
+in spells of ten rounds, for a share of the run that is exact, in random order; so is its clock low. Copies of
+a model, which lie elsewhere in memory, take turns of three rounds.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from hardware_profiles.statistics import (
     Timing,
     drift,
     latency,
+    levels_of_copies,
+    placement,
     quantile_interval,
     quick_rounds,
     ratio_to_anchor,
@@ -41,17 +44,20 @@ class Machine:
     spike_share: float = 0.02
     clock_end: float = 1.0
     model_end: float = 1.0
+    low_clock: float = 1.2
+    low_clock_share: float = 0.0
+    copies: tuple[float, ...] = (1.0,)
 
     def run(self, ratio: float, rounds: int, seed: int) -> Timing:
         """Return what a run of so many rounds sees of a model that takes `ratio` anchors."""
         rng = np.random.default_rng(seed)
-        clock = self.load * np.linspace(1, self.clock_end, rounds)
-        spells = rounds // 10 + 1
-        busy = np.repeat(rng.permutation(spells) < self.busy_share * spells, 10)[:rounds]
+        low, busy = (self.spells(rng, share, rounds) for share in (self.low_clock_share, self.busy_share))
+        clock = self.load * np.linspace(1, self.clock_end, rounds) * np.where(low, self.low_clock, 1)
+        copies = np.arange(rounds) // 3 % len(self.copies)
         on_anchor = clock * np.where(busy, self.busy_anchor, 1)
         on_model = clock * np.where(busy, self.busy_model, 1) * np.linspace(1, self.model_end, rounds)
         before, after = (ANCHOR_NS * on_anchor * self.noise(rng, rounds) for _ in range(2))
-        model = ratio * ANCHOR_NS * on_model * self.noise(rng, rounds)
+        model = ratio * ANCHOR_NS * on_model * np.array(self.copies)[copies] * self.noise(rng, rounds)
         quantiles = np.percentile(model * 1.1, [50, 90, 99])
         return Timing(
             min_ns=model.min(),
@@ -60,7 +66,13 @@ class Machine:
             p99_ns=quantiles[2],
             runs=rounds,
             rounds=tuple(zip(before.tolist(), model.tolist(), after.tolist(), strict=True)),
+            copies=tuple(copies.tolist()),
         )
+
+    def spells(self, rng: np.random.Generator, share: float, rounds: int) -> np.ndarray:
+        """Tell for each round whether it is one of a share of the spells."""
+        spells = rounds // 10 + 1
+        return np.repeat(rng.permutation(spells) < share * spells, 10)[:rounds]
 
     def noise(self, rng: np.random.Generator, rounds: int) -> np.ndarray:
         """Return factors: a fraction of a percent, and now and then a spike of up to a hundredfold."""
@@ -72,11 +84,16 @@ QUIET = Machine()
 SPIKY = Machine(spike_share=0.3)
 CONTENDED = Machine(busy_share=0.8)
 HOT = Machine(clock_end=1.2)
+STEPPING = Machine(low_clock_share=0.7)
+EVERYTHING = Machine(low_clock_share=0.5, busy_share=0.5, spike_share=0.1, clock_end=1.03)
+ALIKE = Machine(copies=(1.0, 1.004, 0.997))
+PLACED = Machine(copies=(0.9, 1.0, 1.12))
+UNDISTURBED = (QUIET, SPIKY, CONTENDED, HOT, STEPPING, EVERYTHING, ALIKE)
 ratios = st.floats(0.05, 500)
 seeds = st.integers(0, 10_000)
 
 
-@given(ratio=ratios, seed=seeds, machine=st.sampled_from([QUIET, SPIKY, CONTENDED, HOT]))
+@given(ratio=ratios, seed=seeds, machine=st.sampled_from(UNDISTURBED))
 def test_the_truth_is_found_however_the_machine_is_disturbed(
     ratio: float, seed: int, machine: Machine
 ) -> None:
@@ -195,3 +212,60 @@ def test_a_wide_interval_is_noisy() -> None:
 def test_a_timing_without_rounds_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one round"):
         Timing(min_ns=1, median_ns=1, p90_ns=1, p99_ns=1, runs=1, rounds=())
+
+
+@given(ratio=ratios, seed=seeds, rounds=st.integers(60, 400))
+def test_where_copies_differ_so_may_the_next_process(ratio: float, seed: int, rounds: int) -> None:
+    timing = PLACED.run(ratio, rounds, seed)
+    found = ratio_to_anchor(timing, ANCHOR_NS)
+    assert verdict(found) == "noisy"
+    for copy in PLACED.copies:
+        assert found.low <= copy * ratio <= found.high
+
+
+def test_copies_that_differ_would_not_be_seen_without_knowing_which_is_which() -> None:
+    timing = PLACED.run(1.0, 300, 0).model_copy(update={"copies": ()})
+    found = ratio_to_anchor(timing, ANCHOR_NS)
+    assert verdict(found) == "stable"
+    assert found.high < max(PLACED.copies)
+
+
+def test_what_other_processes_find_lies_in_the_interval_of_one() -> None:
+    rng = np.random.default_rng(0)
+    placed = [Machine(copies=tuple(rng.uniform(0.9, 1.1, 3).tolist())) for _ in range(200)]
+    seen = [machine.run(1.0, 100, seed) for seed, machine in enumerate(placed)]
+    found = [ratio_to_anchor(timing, ANCHOR_NS) for timing in seen]
+    typical = np.median([one.value for one in found])
+    assert np.mean([one.low <= typical <= one.high for one in found]) >= 0.9
+    unaware = [ratio_to_anchor(timing.model_copy(update={"copies": ()}), ANCHOR_NS) for timing in seen]
+    assert np.mean([one.low <= typical <= one.high for one in unaware]) < 0.75
+
+
+@given(ratio=ratios, seed=seeds)
+def test_copies_that_are_alike_change_next_to_nothing(ratio: float, seed: int) -> None:
+    timing = ALIKE.run(ratio, 300, seed)
+    alike, alone = (
+        ratio_to_anchor(one, ANCHOR_NS) for one in (timing, timing.model_copy(update={"copies": ()}))
+    )
+    # A spike at the very border of QUICK may count by one copy's standard and not by that of all.
+    for field in ("value", "low", "high"):
+        assert getattr(alike, field) == pytest.approx(getattr(alone, field), rel=0.002)
+    assert verdict(alike) == "stable"
+
+
+def test_a_slow_copy_is_neither_disturbed_nor_a_drift() -> None:
+    machine = Machine(copies=(1.0, 1.0, 1.5), spike_share=0)
+    short = ratio_to_anchor(machine.run(1.0, 18, 0), ANCHOR_NS)
+    assert short.quick_rounds == 18
+    assert abs(short.drift) < 0.01
+
+
+def test_of_a_copy_that_was_hardly_seen_nothing_is_said() -> None:
+    values, copies = np.array([1.0, 1.0, 1.0, 1.0, 9.0]), np.array([0, 0, 0, 0, 1])
+    assert levels_of_copies(values, copies, 0.25).tolist() == [1.0] * 5
+    assert placement(np.array([1.0])) == PLACEMENT
+
+
+def test_every_round_has_its_copy() -> None:
+    with pytest.raises(ValueError, match="every round has a copy, got 2 for 1 rounds"):
+        Timing(min_ns=1, median_ns=1, p90_ns=1, p99_ns=1, runs=1, rounds=((1, 1, 1),), copies=(0, 1))

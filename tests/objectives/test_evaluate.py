@@ -239,8 +239,7 @@ def test_small_data_is_averaged_over_its_folds(evaluator, make_setting):
     outcome = one.evaluate(dense(12, epochs=2, learning_rate=2e-2))
     assert isinstance(outcome, Measured), outcome
     values = [
-        fold.form(dense(12, epochs=2, learning_rate=2e-2), one._weights, Clock()).value
-        for fold in one._folds
+        fold.form(dense(12, epochs=2, learning_rate=2e-2), one._weights, Clock()).value for fold in one._folds
     ]
     assert len(values) == 8
     found = by_metric(outcome)["accuracy"]

@@ -19,6 +19,7 @@ from spaces.candidate import Candidate, Compression
 from spaces.layers import Conv, Dense, GlobalPool
 
 sys.path.append(str(Path(__file__).parent))  # for search_doubles and executor_contract, beside this file
+sys.path.append(str(Path(__file__).parents[1] / "hardware_profiles"))  # for sshd, a board on loopback
 
 SOURCE = Source(
     provenance="measured",

@@ -348,7 +348,7 @@ BAD: dict[str, tuple[Callable[[Path], tuple[str, ...]], str]] = {
     ),
     "a device without a way": (
         lambda _: ("--data", "iris", "--device", "raspberry-pi-4"),
-        "reached by ssh, for which there is no runner, so nothing was measured: use '--device this-machine'",
+        "is not this machine, and nothing is measured in its name: its latency is measured with --on ssh://",
     ),
     "unknown plan key": (
         lambda f: (write(f, "p.yaml", "data: iris\ntrails: 3\n"),),

@@ -45,6 +45,19 @@ def test_the_line_has_all_that_a_user_asks():
     )
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "told"),
+    [
+        ("arena_bytes", 4096.0, "arena 4.0 KiB measured (trial 2)"),
+        ("energy_mj", 0.08, "energy 80.0 uJ measured (trial 2)"),
+        ("mine:Objective", 12.5, "mine:Objective 12.5000 (trial 2)"),
+    ],
+)
+def test_other_goals_have_units_too(metric, value, told):
+    best = Best(trial=2, measurement=Measurement(metric=metric, value=value, source=SOURCE))
+    assert summary(status(best=(best,))).endswith(f"best {told}")
+
+
 def test_what_is_not_known_is_said():
     early = summary(status(seconds_left=None, best=(), hypervolume=0.0))
     assert "time left not known yet" in early and early.endswith("nothing measured yet")

@@ -21,7 +21,7 @@ from search_doubles import (
 from objectives.outcome import Failed, Infeasible, Measured, Stopped
 from search.asking import Asker
 from search.driver import MOST_GIVEN_UP, PATIENCE, Driver
-from search.errors import NothingFits, StudyError
+from search.errors import NothingFits, Paused, StudyError
 from search.front import front
 from search.ledger import MemoryLedger
 from search.plan import METRICS
@@ -408,3 +408,46 @@ def test_an_infeasible_answer_without_a_file_keeps_its_state(bench):
     study.run(lambda _: screened(goal, 0.5))
     assert study.states == {"infeasible": 3}
     assert all(isinstance(t.outcome, Infeasible) for t in study.record.trials)
+
+
+# A device that goes away.
+
+
+def gone(after: int, goals: Any) -> Any:
+    """Return a function that answers from the table, and after some trials as a device that is gone."""
+    left = iter(range(after))
+    known = table(goals)
+
+    def answer(candidate: Any) -> Any:
+        if next(left, None) is None:
+            return Failed(error="ssh://board does not answer", fault="device")
+        return known(candidate)
+
+    return answer
+
+
+def test_a_device_that_is_gone_pauses_the_study_and_loses_no_trial(bench):
+    study = bench(trials=12)
+    with pytest.raises(Paused, match="'try-1' pauses: ssh://board does not answer; everything") as paused:
+        study.run(gone(5, study.facts.plan.goals))
+    assert paused.value.exit_code == 3
+    before = {t.number: t for t in study.record.trials if t.outcome}
+    assert len(before) == 5 and study.states["running"] == 2, "what was under way is still to be settled"
+    asked = {t.candidate.digest for t in study.record.trials if t.state == "running"}
+    assert requeue(study.study, study.facts.plan, blame=False) == 2
+    executor = study.run()
+    assert {c.digest for _, c in executor.submitted} >= asked, "it is asked again"
+    assert study.states["measured"] == 12 and not study.states["running"]
+    assert before.items() <= {t.number: t for t in study.record.trials}.items()
+
+
+def test_a_device_that_is_gone_is_no_candidates_fault(bench):
+    study = bench(trials=6)
+    for _ in range(MOST_RETRIES + 2):
+        with pytest.raises(Paused):
+            study.run(gone(0, ()))
+        requeue(study.study, study.facts.plan, blame=False)
+    study.run()
+    assert study.states["measured"] == 6
+    assert all(t.retry_of is None or t.state == "measured" for t in study.record.trials if t.outcome)
+    assert not [t for t in study.record.trials if isinstance(t.outcome, Failed)]

@@ -152,3 +152,11 @@ def test_it_equals_the_sum_over_boxes(some: list[dict[str, float]]) -> None:
                 if any(p[0] <= a and p[1] <= b and p[2] <= c for p in places):
                     total += (cuts[0][i + 1] - a) * (cuts[1][j + 1] - b) * (cuts[2][k + 1] - c)
     assert hypervolume(some, GOALS, 0.1) == pytest.approx(total, abs=1e-9)
+
+
+def test_of_nothing_but_objectives_of_ones_own_it_is_0() -> None:
+    own = Goal(metric="mine:Objective", direction="maximize")
+    assert hypervolume([{"mine:Objective": 3.0}], [own], 0.5) == 0.0
+    accuracy = Goal(metric="accuracy", direction="maximize")
+    values = {"mine:Objective": 3.0, "accuracy": 0.9}
+    assert hypervolume([values], [accuracy, own], 0.5) == pytest.approx(0.8)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from hardware_profiles.measurement import Measurement, Source
 from search.drawing import drawing
 from search.errors import StudyError
 from search.plot import plot_html, plot_png, write_plot
@@ -210,3 +211,25 @@ def test_html_numbers_equal_the_records(study: StudyRecord, tmp_path: Path) -> N
 def _values(data: object) -> list[float]:
     assert isinstance(data, list)
     return [float(value) for value in data]
+
+
+def test_where_nothing_tells_the_latency_memory_is_drawn(
+    make_trial: MakeTrial, make_study: MakeStudy
+) -> None:
+    trials = [make_trial(n, 0.9 - n / 10, None, 500 - n, arena_bytes=3000.0 - n) for n in range(2)]
+    scene = scene_of(make_study(trials, objectives=["accuracy", "arena_bytes", "model_bytes"]))
+    assert [axis.metric for axis in scene.axes] == ["arena_bytes", "model_bytes"]
+    assert scene.subtitle[1].startswith("memory measured for This machine")
+    timed = scene_of(make_study([make_trial(0, 0.9, 0.1, 500, arena_bytes=3000.0)]))
+    assert [axis.metric for axis in timed.axes] == ["latency_ms", "model_bytes"]
+
+
+def test_an_estimate_has_bounds_to_draw(make_trial: MakeTrial, make_study: MakeStudy) -> None:
+    record, source = make_trial(0, 0.9, 0.1, 500), Source(provenance="estimated", device="nucleo-l4r5zi")
+    told = Measurement(metric="latency_ms", value=0.1, low=0.07, high=0.2, source=source)
+    others = tuple(m for m in record.evidence.measurements if m.metric != "latency_ms")
+    seen = record.evidence.model_copy(update={"latency": None, "measurements": (*others, told)})
+    assert record.outcome is not None
+    record = record.model_copy(update={"outcome": record.outcome.model_copy(update={"evidence": seen})})
+    below, above = scene_of(make_study([record])).spread([record])
+    assert (below, above) == ([pytest.approx(0.03)], [pytest.approx(0.1)])

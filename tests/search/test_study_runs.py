@@ -17,6 +17,7 @@ from search_doubles import TableExecutor, table, write_table
 
 import search
 from objectives.errors import DataError
+from search import reach
 from search.errors import NothingFits, StudyError
 from search.front import front
 from search.home import Home
@@ -175,8 +176,13 @@ def test_changed_data_under_an_old_name_is_refused(home, tmp_path):
 
 
 def test_another_machine_is_refused(home, data, monkeypatch):
-    monkeypatch.setattr("search.prepared.machine_id", lambda: "elsewhere")
-    with pytest.raises(StudyError, match=r"started with another machine \(.*, now elsewhere\)"):
+    from search import prepared
+
+    def elsewhere(*arguments):
+        return reach.probe(*arguments).model_copy(update={"machine": "elsewhere"})
+
+    monkeypatch.setattr(prepared, "probe", elsewhere)
+    with pytest.raises(StudyError, match=r"measured with machine '.*', and now it is 'elsewhere', whose"):
         run_study(plan_of(data), home=home, executor=Table())
 
 
@@ -250,6 +256,26 @@ def test_judging_anew_keeps_numbers_times_parameters_and_attributes(home, data):
         kept = new.constraints["model_bytes"] <= 0
         assert new.state == (TrialState.COMPLETE if kept else TrialState.PRUNED)
     assert study_names(open_storage(Home(home).studies_db)) == ["base"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "limit_on", "fits"),
+    [(5.0, "min", False), (8.0, "min", True), (20.0, "min", True), (5.0, "p90", True)],
+)
+def test_a_blank_is_judged_anew_by_the_best_end_of_its_estimate(limit, limit_on, fits):
+    """As screening does it: what it would let pass today may be proposed again."""
+    from hardware_profiles.measurement import Measurement, Source
+    from objectives.goals import Violation
+    from objectives.outcome import Evidence, Infeasible
+    from search.storage import judged
+
+    source = Source(provenance="estimated", device="nucleo-l4r5zi")
+    told = Measurement(metric="latency_ms", value=10.0, low=7.0, high=14.0, source=source)
+    p90 = Measurement(metric="latency_p90_ms", value=11.0, source=source)
+    broken = Violation(metric="latency_ms", limit=3.0, value=10.0, excess=1.0)
+    screened = Infeasible(violations=(broken,), evidence=Evidence(measurements=(told, p90)))
+    plan = make_plan({"data": "iris", "limits": {"latency_ms": limit}, "limit_on": limit_on})
+    assert (judged(screened, plan) is None) == fits
 
 
 class Killed(BaseException):

@@ -14,15 +14,13 @@ from search.tables import (
     describe,
     flat_parameters,
     front_table,
-    human_bytes,
     human_latency,
-    human_ms,
     row,
     rows,
     trials_table,
 )  # fmt: skip
 from search.trial import StudyRecord, TrialRecord
-from search.units import parse_bytes, parse_ms
+from search.units import human_bytes, human_energy, human_figure, human_ms, parse_bytes, parse_ms
 from spaces.candidate import Candidate, Compression
 from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Residual
 
@@ -175,3 +173,30 @@ def test_the_trials_table_tells_reasons_and_takes_no_markup_from_outside(
     text = _text(trials_table(records, make_study(records, name="try-2", metric="mine:[b]score")))
     for part in ("[red]no[/red] layer", "mine:[b]score", "running", "Trials of try-2"):
         assert part in text
+
+
+def test_memory_energy_and_own_objectives_are_figures_too(
+    make_trial: MakeTrial, make_study: MakeStudy
+) -> None:
+    own = {"mine:Objective": 12.5}
+    record = make_trial(0, 0.9, 0.02, 100, arena_bytes=2048, energy_mj=0.08, **own)
+    cells = row(record)
+    assert (cells["arena_bytes"], cells["energy_mj"], cells["mine:Objective"]) == (2048, 0.08, 12.5)
+    assert cells["arena_provenance"] == cells["energy_provenance"] == "measured"
+    plain = row(make_trial(1, 0.9, 0.02, 100))
+    assert plain["arena_bytes"] is plain["arena_provenance"] is plain["energy_mj"] is None
+    objectives = ["accuracy", "arena_bytes", "energy_mj", "mine:Objective"]
+    goals = {"objectives": objectives, "own_directions": {"mine:Objective": "maximize"}}
+    text = _text(front_table([record], make_study([record], **goals)))
+    for part in ("arena", "2.0 KiB", "energy", "80.0 uJ", "mine:Objective", "12.5"):
+        assert part in text
+    text = _text(front_table([record], make_study([record])))
+    assert "arena" not in text and "energy" not in text and "mine" not in text
+
+
+@pytest.mark.parametrize(
+    ("millijoules", "text"),
+    [(1e-5, "10.0 nJ"), (0.000999999, "1.00 uJ"), (0.25, "250 uJ"), (3.14159, "3.14 mJ"), (2500, "2.50 J")],
+)
+def test_energies_are_written_to_three_digits(millijoules: float, text: str) -> None:
+    assert human_energy(millijoules) == human_figure("energy_mj", millijoules) == text
