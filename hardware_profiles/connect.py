@@ -30,16 +30,19 @@ def connect(
     measured elsewhere in a device's name.
     """
     where = connection or _here(profile)
-    if isinstance(where, Replay):
-        from hardware_profiles.runners.replay import ReplayRunner
+    from hardware_profiles.runners.replay import Recorder, ReplayRunner
 
+    if isinstance(where, Replay):
         return ReplayRunner.from_file(where.path)
+    if isinstance(where, Estimated):
+        raise DeviceError(f"nothing is measured with --on {where}: name a device that can be reached")
     from hardware_profiles.runners.locked import LockedRunner, lock_path
     from hardware_profiles.runners.retrying import RetryingRunner
 
     runner = _runner(profile, threads, where, say)
     locked = LockedRunner(runner, lock_path(where), WAIT_S, say, place=str(where))
-    return locked if isinstance(where, Local) else RetryingRunner(locked, say=say)
+    reached = locked if isinstance(where, Local) else RetryingRunner(locked, say=say)
+    return reached if where.record is None else Recorder(reached, where.record)
 
 
 def _here(profile: HardwareProfile) -> Local:
@@ -51,7 +54,9 @@ def _here(profile: HardwareProfile) -> Local:
     )
 
 
-def _runner(profile: HardwareProfile, threads: int, where: Connection, say: Callable[[str], None]) -> Runner:
+def _runner(
+    profile: HardwareProfile, threads: int, where: Local | Ssh | Adb | Command, say: Callable[[str], None]
+) -> Runner:
     match where:
         case Local():
             return _local(profile, threads, where, say)
@@ -67,8 +72,6 @@ def _runner(profile: HardwareProfile, threads: int, where: Connection, say: Call
             from hardware_profiles.runners.command import CommandRunner
 
             return CommandRunner(where, profile.name, threads)
-        case _:
-            raise DeviceError(f"nothing is measured with --on {where}: name a device that can be reached")
 
 
 def _local(profile: HardwareProfile, threads: int, where: Local, say: Callable[[str], None]) -> Runner:

@@ -27,7 +27,13 @@ _SERIAL = re.compile(rf"(?:{_NAME}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
 _WAYS = "local, ssh://user@host:port, adb://serial, command:./program, replay:file.json or estimated"
 
 
-class Local(Value):
+class _Measures(Value):
+    """A way that measures; what it sees is added to the recording `record`, if there is to be one."""
+
+    record: Path | None = None
+
+
+class Local(_Measures):
     """This machine; `delegate` is a shared library that runs what it can of a model."""
 
     way: Literal["local"] = "local"
@@ -37,7 +43,7 @@ class Local(Value):
         return "local"
 
 
-class Ssh(Value):
+class Ssh(_Measures):
     """A Linux board. `port` None is what ssh's own configuration says; `python` is the interpreter there."""
 
     way: Literal["ssh"] = "ssh"
@@ -53,7 +59,7 @@ class Ssh(Value):
         return f"ssh://{user}{host}" + (f":{self.port}" if self.port else "")
 
 
-class Adb(Value):
+class Adb(_Measures):
     """An Android device, the `benchmark_model` program for it, and what runs the model there.
 
     `accelerator` is cpu:THREADS, gpu, or another that the program knows.
@@ -68,7 +74,7 @@ class Adb(Value):
         return f"adb://{self.serial}"
 
 
-class Command(Value):
+class Command(_Measures):
     """A user's program and its arguments, started without a shell."""
 
     way: Literal["command"] = "command"
@@ -107,6 +113,7 @@ def parse_connection(
     benchmark_model: Path | None = None,
     accelerator: str | None = None,
     python: str | None = None,
+    record: Path | None = None,
 ) -> Local | Ssh | Adb | Command | Replay | Estimated:
     """Read what stands after `--on`, and the options that go with it.
 
@@ -119,6 +126,7 @@ def parse_connection(
         "benchmark_model": benchmark_model,
         "accelerator": accelerator,
         "python": python,
+        "record": record,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     for name in chosen:
@@ -132,7 +140,7 @@ def options_of(connection: Local | Ssh | Adb | Command | Replay | Estimated) -> 
     """Return a connection as the options of a command that give it: `--on`, and what differs of the rest."""
     chosen = [
         (f"--{name.replace('_', '-')}", str(value))
-        for name in ("delegate", "benchmark_model", "accelerator", "python")
+        for name in ("delegate", "benchmark_model", "accelerator", "python", "record")
         if name in type(connection).model_fields
         and (value := getattr(connection, name)) != type(connection).model_fields[name].default
     ]

@@ -20,6 +20,7 @@ from hardware_profiles.profile import HardwareProfile, Precision, unsupported_op
 from hardware_profiles.runners.base import Anchor, Estimates, Runner
 from hardware_profiles.runners.command import CommandRunner
 from hardware_profiles.runners.locked import LockedRunner
+from hardware_profiles.runners.replay import Recorder
 from hardware_profiles.runners.retrying import RetryingRunner
 from hardware_profiles.value import Value
 
@@ -175,7 +176,7 @@ def arena_there(runner: Runner | None, model: Path) -> int | None:
 
 def innermost(runner: Runner | None) -> Runner | None:
     """Return the runner that measures, without those that hold it."""
-    while isinstance(runner, LockedRunner | RetryingRunner):
+    while isinstance(runner, LockedRunner | RetryingRunner | Recorder):
         runner = runner.runner
     return runner
 

@@ -126,6 +126,9 @@ def connection_options(function: F) -> F:
             click.option(
                 "--python", metavar="PATH", help="With ssh: ~/venv/bin/python there (default: python3)."
             ),
+            click.option(
+                "--record", metavar="FILE", help="Add what is measured to a recording, for replay:FILE."
+            ),
             click.option("--accelerator", metavar="NAME", help="With adb: cpu:4, gpu, nnapi, ..."),
         ),
     )
@@ -150,13 +153,21 @@ def connection_of(flags: dict[str, Any]) -> Connection | None:
 
     on, program = flags.pop("on"), flags.pop("benchmark_model")
     delegate, accelerator, python = (flags.pop(name) for name in ("delegate", "accelerator", "python"))
+    record = flags.pop("record")
     if on is None:
-        if given := next((n for n in (delegate, program, accelerator, python) if n is not None), None):
+        if given := next(
+            (n for n in (delegate, program, accelerator, python, record) if n is not None), None
+        ):
             raise DeviceError(f"'{given}' says how a device is reached; say where it is as well, with --on")
         return None
     path = None if program is None else folder(program)
     connection = parse_connection(
-        on, delegate=delegate, benchmark_model=path, accelerator=accelerator, python=python
+        on,
+        delegate=delegate,
+        benchmark_model=path,
+        accelerator=accelerator,
+        python=python,
+        record=None if record is None else folder(record).absolute(),
     )
     return found_here(connection)
 

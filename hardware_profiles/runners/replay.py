@@ -1,7 +1,7 @@
 """The runner that plays recorded measurements: for tests, and for a device that is elsewhere."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,7 +11,7 @@ from hardware_profiles.anchor import NoAnchor, anchor_sha256
 from hardware_profiles.artifact import write_atomically
 from hardware_profiles.errors import DeviceError, MeasuringFailed
 from hardware_profiles.measurement import Latency
-from hardware_profiles.runners.base import Anchor, Runner
+from hardware_profiles.runners.base import Anchor, Array, Computes, Runner
 from hardware_profiles.value import Value
 
 LOCK_S = 60.0
@@ -93,13 +93,17 @@ class Recorder:
     """A runner that measures with another one, and adds what that saw to a recording's file.
 
     Several processes may add to one file; each waits for its turn by a lock beside it. Raises DeviceError
-    where the file is there and is no recording.
+    where the file is there and is no recording. It computes if, and only if, the one within does.
     """
+
+    compute: Callable[[Path, Sequence[Array]], tuple[Array, ...]]
 
     def __init__(self, runner: Runner, path: Path) -> None:
         self.runner, self.path = runner, path.absolute()
         if self.path.exists():
             Recording.load(self.path)
+        if isinstance(runner, Computes):
+            self.compute = runner.compute
 
     def measure(self, models: Sequence[Path], anchor: Anchor | None) -> tuple[Latency, ...]:
         """Measure, and record it. Raises what the runner raises, DeviceError where it cannot be written."""

@@ -52,7 +52,7 @@ class SshRunner:
         python: str = "python3",
     ) -> None:
         if parse_connection(str(connection)) != connection.model_copy(
-            update={"delegate": None, "python": "python3"}
+            update={"delegate": None, "python": "python3", "record": None}
         ):
             raise DeviceError(f"a board is named by user, host and port alone, got '{connection}'")
         if not _PYTHON.fullmatch(python):

@@ -10,10 +10,11 @@ from hardware_profiles.connect import connect
 from hardware_profiles.connection import parse_connection
 from hardware_profiles.errors import DeviceError
 from hardware_profiles.profile import load_profile, profile_names, this_machine
+from hardware_profiles.runners.base import Computes
 from hardware_profiles.runners.command import CommandRunner
 from hardware_profiles.runners.local import LocalRunner
 from hardware_profiles.runners.locked import LockedRunner
-from hardware_profiles.runners.replay import ReplayRunner, record
+from hardware_profiles.runners.replay import Recorder, ReplayRunner, record
 from hardware_profiles.runners.retrying import RetryingRunner
 from hardware_profiles.runners.ssh import SshRunner
 
@@ -66,6 +67,19 @@ def test_a_recording_is_played(tmp_path: Path) -> None:
     runner = connect(load_profile("raspberry-pi-5"), 1, parse_connection(f"replay:{path}"))
     assert isinstance(runner, ReplayRunner)
     assert runner.measure([anchor_path()], None)[0].source.provenance == "measured"
+
+
+def test_what_is_measured_can_be_recorded_and_played(tmp_path: Path) -> None:
+    path = tmp_path / "seen.json"
+    recording = connect(this_machine(), 1, parse_connection("local", record=path))
+    assert isinstance(recording, Recorder)
+    assert isinstance(recording, Computes)
+    seen = recording.measure([anchor_path()], None)
+    assert (
+        connect(this_machine(), 1, parse_connection(f"replay:{path}")).measure([anchor_path()], None) == seen
+    )
+    with pytest.raises(DeviceError, match="--record does not go with --on estimated"):
+        parse_connection("estimated", record=path)
 
 
 def test_another_processor_is_not_this_machine() -> None:
