@@ -9,10 +9,8 @@ are half as long there. Kernels made for a processor (CMSIS-NN, ESP-NN) may ask 
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 
 from hardware_profiles.errors import DeviceError, MeasuringFailed
 from hardware_profiles.graph import Graph, TensorInfo, read_graph
+from hardware_profiles.limited import Finished, run_limited
 from hardware_profiles.machine import machine_id
 from hardware_profiles.measurement import Measurement, Source
 from hardware_profiles.runners.base import Array, same_samples
@@ -133,13 +132,12 @@ def arena(model: Path, timeout_s: float = TIMEOUT_S) -> Arena:
 
     Raises ArenaUnknown where TensorFlow Lite Micro is not there, does not run the file or takes too long.
     """
-    try:
-        status, noise = _run(_SCRIPT, [str(timeout_s), str(model.absolute())], timeout_s)
-    except subprocess.TimeoutExpired:
-        raise ArenaUnknown(f"TensorFlow Lite Micro took more than {timeout_s:g} s for it") from None
-    seen = {f"{name}_bytes": int(count) for name, count in _FOUND.findall(noise)}
+    done = _run(_SCRIPT, [str(timeout_s), str(model.absolute())], timeout_s)
+    if done.overran:
+        raise ArenaUnknown(f"TensorFlow Lite Micro took more than {timeout_s:g} s for it")
+    seen = {f"{name}_bytes": int(count) for name, count in _FOUND.findall(done.noise)}
     if set(seen) != set(Arena.model_fields) or seen["least_bytes"] < seen["total_bytes"]:
-        raise ArenaUnknown(_reason(status, noise))
+        raise ArenaUnknown(_reason(done.status, done.noise))
     return Arena(**seen)
 
 
@@ -181,15 +179,14 @@ class MicroRunner:
     def _child(self, model: Path, folder: Path, graph: Graph) -> None:
         counts = (self.arena_bytes, len(graph.inputs), len(graph.outputs))
         arguments = [str(self.timeout_s), str(model.absolute()), str(folder), *map(str, counts)]
-        try:
-            status, noise = _run(_COMPUTE, arguments, self.timeout_s)
-        except subprocess.TimeoutExpired:
+        done = _run(_COMPUTE, arguments, self.timeout_s)
+        if done.overran:
             raise MeasuringFailed(
                 f"'{model}' took more than the limit of {self.timeout_s:g} s in TensorFlow Lite Micro; give "
                 "fewer samples or more time"
-            ) from None
-        if status != 0:
-            reason = _reason(status, noise)
+            )
+        if done.status != 0:
+            reason = _reason(done.status, done.noise)
             raise DeviceError(reason) if reason == MISSING else MeasuringFailed(f"'{model}': {reason}")
 
 
@@ -227,25 +224,9 @@ def _result(path: Path, shape: tuple[int, ...], tensor: TensorInfo, model: Path)
     return result
 
 
-def _run(script: str, arguments: Sequence[str], timeout_s: float) -> tuple[int, str]:
-    """Run a child; return its status and what it said. Nothing is left of it after the time limit."""
-    child = subprocess.Popen(
-        [sys.executable, "-I", "-c", script, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    try:
-        _, noise = child.communicate(timeout=timeout_s)
-    except BaseException:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
-        raise
-    return child.returncode, noise
+def _run(script: str, arguments: Sequence[str], timeout_s: float) -> Finished:
+    """Run a child to its end, or to the time limit."""
+    return run_limited((sys.executable, "-I", "-c", script, *arguments), Path(), dict(os.environ), timeout_s)
 
 
 def _reason(status: int, noise: str) -> str:

@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from hardware_profiles.errors import DeviceError, MeasuringFailed
+from hardware_profiles.limited import run_limited
+from hardware_profiles.runners.child import signal_name
 from hardware_profiles.value import Value
 
 
@@ -42,29 +41,14 @@ def run_tool(command: Sequence[str], folder: Path, timeout_s: float) -> Finished
     """
     name = Path(command[0]).name
     try:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        done = run_limited(command, folder, dict(os.environ), timeout_s)
     except OSError as error:
         raise DeviceError(f"cannot start {command[0]}: {error.strerror}") from error
-    try:
-        output, noise = child.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        _end(child)
-        raise MeasuringFailed(f"{name} took more than the limit of {timeout_s:g} s for this model") from error
-    except BaseException:
-        _end(child)
-        raise
-    if (number := _signal(child.returncode)) is not None:
-        raise MeasuringFailed(f"{name} crashed on this model ({_signal_name(number)}), so it tells nothing")
-    return Finished(status=child.returncode, output=output, noise=noise)
+    if done.overran:
+        raise MeasuringFailed(f"{name} took more than the limit of {timeout_s:g} s for this model")
+    if (number := _signal(done.status)) is not None:
+        raise MeasuringFailed(f"{name} crashed on this model ({signal_name(number)}), so it tells nothing")
+    return Finished(status=done.status, output=done.output.decode(errors="replace"), noise=done.noise)
 
 
 def read_model(model: Path) -> bytes:
@@ -80,17 +64,3 @@ def _signal(status: int) -> int | None:
     if status < 0:
         return -status
     return status - 128 if os.name == "posix" and 128 < status < 128 + 65 else None
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _end(child: subprocess.Popen[str]) -> None:
-    """End a child and whatever it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.communicate()

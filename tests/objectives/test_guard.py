@@ -2,11 +2,10 @@
 
 import pickle
 import signal
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import gone
 
 from objectives.errors import Mismatch, ObjectiveError
 from objectives.guard import ChildFailed, guarded
@@ -51,18 +50,6 @@ def test_at_the_time_limit_all_its_processes_are_ended(tmp_path):
         run("hang", 2.0, pids=str(pids))
     for pid in map(int, pids.read_text().split()):
         assert gone(pid)
-
-
-def gone(pid: int) -> bool:
-    """Tell whether a process has ended, or does so within seconds (one of them is for init to reap)."""
-    for _ in range(100):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.mark.parametrize(("kind", "error"), [("mismatch", Mismatch), ("objective", ObjectiveError)])

@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import gone
 
 import objectives
 from objectives import warm_child
@@ -32,18 +32,6 @@ def run(child, name, timeout_s=60.0, **arguments):
 
 def pid_of(child) -> int:
     return child.call("os:getpid", {}, 60.0, what="telling")
-
-
-def gone(pid: int) -> bool:
-    """Tell whether a process has ended, or does so within seconds (an orphan is for init to reap)."""
-    for _ in range(200):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_one_process_answers_again_and_again(child, capfd):
