@@ -7,11 +7,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from hardware_profiles.connect import silent
@@ -21,16 +19,14 @@ from hardware_profiles.measurement import Source
 from hardware_profiles.profile import HardwareProfile, load_profile
 from objectives.brought.importing import import_model
 from objectives.brought.value import BroughtModel, refuse_misfit
-from objectives.brought.work import scores_as_it_is
 from objectives.datasets.prepare import prepare
 from objectives.datasets.spec import DataSummary
-from objectives.datasets.store import open_data
-from objectives.metrics import blind_value, load_metric, majority_value
+from objectives.metrics import load_metric
 from search.asking import Asker, refuse_wider
 from search.carried import carried
 from search.errors import StudyError
+from search.facts import facts_of
 from search.home import writing
-from search.hypervolume import scales_of
 from search.lease import Lease
 from search.places import Places
 from search.plan import StudyPlan
@@ -66,20 +62,6 @@ from spaces.value import digest
 
 if TYPE_CHECKING:
     import optuna
-
-    from objectives.datasets.store import Data
-    from objectives.metrics import Metric
-
-VERSIONED = (
-    "edgesearch",
-    "tensorflow",
-    "tf-keras",
-    "tensorflow-model-optimization",
-    "ai-edge-litert",
-    "ai-edge-quantizer",
-    "optuna",
-    "numpy",
-)
 
 
 @dataclass(frozen=True)
@@ -264,7 +246,7 @@ class Prepared:
         if self.device.runner is not None:
             display.say(f"measuring what the anchor model takes on {self.profile.title}")
         handed_on = self._carried
-        facts = self._facts()
+        facts = facts_of(self)
         if self.plan.only_carried:
             everything = facts.plan.model_copy(update={"trials": len(handed_on)})
             facts = facts.model_copy(update={"plan": everything})
@@ -285,42 +267,6 @@ class Prepared:
                 "another --device, or another --name"
             )
         return () if self.plan.source is None else carried(self.places, self.plan, self.problem)
-
-    def _facts(self) -> Facts:
-        metric = load_metric(self.plan.metric, self.plan.metric_direction)
-        data = open_data(self.places.home.data, self.data.digest)
-        as_it_is = self._as_it_is(data)
-        guess = self._guess(data, metric, as_it_is)
-        scales_of(self.plan.goals, guess)
-        baseline = float(np.mean([metric(y, scores) for y, scores in as_it_is])) if as_it_is else None
-        plan = self.plan.model_copy(update={"name": self.name}).measured_against(baseline)
-        return Facts(
-            identity=self.identity,
-            plan=plan,
-            space=self.plan.space or self.space.name,
-            ranges=self.ranges,
-            problem=self.problem,
-            data=self.data,
-            profile=self.profile,
-            anchor=self.device.calibrated(),
-            majority_accuracy=guess,
-            versions={name: version(name) for name in VERSIONED},
-            model=self.model,
-            baseline=baseline,
-        )
-
-    def _as_it_is(self, data: Data) -> list[tuple[Any, Any]]:
-        """Return targets and scores of the network that was brought, per fold; none without one."""
-        if self.model is None:
-            return []
-        return list(scores_as_it_is(self.model, self.places.home.models, data))
-
-    def _guess(self, data: Data, metric: Metric, as_it_is: list[tuple[Any, Any]]) -> float:
-        """Return the metric of who has not looked at the samples."""
-        if self.data.target_shape is not None:
-            return blind_value(metric, *as_it_is[0], seed=self.plan.seed)
-        fold, classes = data.folds[0], len(self.data.classes)
-        return majority_value(metric, data.y_dev[fold.train], data.y_dev[fold.valid], classes)
 
     def _refuse_changes(self, facts: Facts) -> None:
         then, now = (found.get("latency", "measured") for found in (facts.identity, self.identity))
