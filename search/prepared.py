@@ -34,6 +34,7 @@ from search.reach import (
     probe,
     refuse_another_provenance,
     refuse_another_runtime,
+    refuse_precisions,
     suited,
     within_firmware,
 )
@@ -114,8 +115,10 @@ class Prepared:
     def ranges(self) -> dict[str, Integers | Reals | Choices]:
         """What is searched: the space's ranges, those levers that pay here, and what the plan says of them.
 
-        Raises SpaceError for ranges of the plan that the space does not have.
+        Raises SpaceError for ranges of the plan that the space does not have, StudyError for a precision
+        that the device does not run.
         """
+        refuse_precisions(self.plan, self.device, self._precisions)
         whole = self.space.ranges(self.problem)
         return narrow(whole, {**suggested(whole, self.problem), **self.plan.ranges})
 

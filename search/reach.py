@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hardware_profiles.device import Device, objectives_of, refuse_untold
 from hardware_profiles.energy import meter_of
@@ -15,6 +15,8 @@ from objectives.datasets.spec import Kind
 from objectives.own import load_objective
 from search.errors import StudyError
 from search.plan import Firmware, StudyPlan
+from spaces.candidate import Precision
+from spaces.chooser import Choices
 
 INLET_OPS = ("SUB", "MUL", "MAXIMUM", "MINIMUM", "QUANTIZE", "DEQUANTIZE", "FULLY_CONNECTED")
 NETWORK_OPS = (
@@ -67,6 +69,22 @@ def with_input_type(plan: StudyPlan, profile: HardwareProfile) -> StudyPlan:
             f"{plan.input_type}; leave it out"
         )
     return plan.model_copy(update={"input_type": taken[0]})
+
+
+def refuse_precisions(plan: StudyPlan, device: Device, usable: Sequence[Precision]) -> None:
+    """Raise StudyError, by name, for a precision that the plan asks for and that cannot be had here."""
+    asked = plan.ranges.get("precision")
+    wrong = next((p for p in asked.options if p not in usable), None) if isinstance(asked, Choices) else None
+    if wrong is None:
+        return
+    name, has = device.profile.name, ", ".join(usable)
+    if wrong not in device.profile.precisions:
+        why = f"'{name}' does not run it"
+    elif wrong not in device.precisions:
+        why = f"its latency cannot be estimated on '{name}'"
+    else:
+        why = f"it does not take --input-type {plan.input_type}"
+    raise StudyError(f"precision {wrong} cannot be searched, for {why}; here there is {has}")
 
 
 def probe(device: Device, threads: int, say: Callable[[str], None]) -> Source | None:

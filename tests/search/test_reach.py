@@ -18,7 +18,9 @@ from search.reach import (
     probe,
     refuse_another_provenance,
     refuse_another_runtime,
+    refuse_precisions,
     suited,
+    with_input_type,
     within_firmware,
 )
 
@@ -213,3 +215,46 @@ def test_a_budget_is_for_microcontrollers_and_leaves_something() -> None:
         within(budget, this_machine())
     with pytest.raises(DeviceError, match="nothing remains for a model"):
         within(budget, load_profile("nucleo-l4r5zi"))
+
+
+# What is searched.
+
+
+@pytest.mark.parametrize(
+    ("device", "plan", "told"),
+    [
+        (
+            estimated("nucleo-l4r5zi"),
+            plan_of(ranges={"precision": ["int8", "dynamic-int8"]}),
+            "precision dynamic-int8 cannot be searched, for 'nucleo-l4r5zi' does not run it; here there is int8",
+        ),
+        (
+            estimated("nucleo-l4r5zi"),
+            plan_of(ranges={"precision": "float32"}),
+            "for its latency cannot be estimated on 'nucleo-l4r5zi'",
+        ),
+        (
+            here(),
+            plan_of(input_type="int8", ranges={"precision": "float32"}),
+            "does not take --input-type int8",
+        ),
+    ],
+)
+def test_a_precision_that_cannot_be_had_is_refused_by_name(
+    device: Device, plan: StudyPlan, told: str
+) -> None:
+    usable = ("int8",)
+    with pytest.raises(StudyError, match=told):
+        refuse_precisions(plan, device, usable)
+    refuse_precisions(plan_of(ranges={"precision": "int8"}), device, usable)
+    refuse_precisions(plan_of(ranges={"units": 3}), device, usable)
+
+
+def test_an_input_type_that_the_device_does_not_take_is_refused_or_exchanged() -> None:
+    corstone = load_profile("corstone-300")
+    assert with_input_type(plan_of(), corstone).input_type == "int8"
+    assert with_input_type(plan_of(input_type="int8"), corstone).input_type == "int8"
+    with pytest.raises(
+        StudyError, match="'corstone-300' takes int8 as input, got --input-type float32; leave"
+    ):
+        with_input_type(plan_of(input_type="float32"), corstone)
