@@ -33,7 +33,7 @@ def ask(asker: Asker, count: int, fixed: dict | None = None):
         try:
             made.append(asker.candidate(trial))
         except Declined as reason:
-            decline(study, trial, str(reason), steer_away=True)
+            decline(study, trial, str(reason), make_plan({"data": "x"}), steer_away=True)
             declined += 1
             if fixed:
                 break
@@ -78,7 +78,7 @@ def test_what_is_asked_again_and_lies_outside_now_is_declined_without_a_warning(
 def test_a_declined_ask_has_all_constraints(asker):
     study = optuna.create_study()
     trial = study.ask()
-    decline(study, trial, "because", steer_away=True)
+    decline(study, trial, "because", make_plan({"data": "x"}), steer_away=True)
     (told,) = study.get_trials()
     assert told.state == optuna.trial.TrialState.PRUNED
     assert told.constraints == dict.fromkeys(METRICS, 0.0)
