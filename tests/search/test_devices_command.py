@@ -176,12 +176,14 @@ def test_what_was_found_is_a_table(run, connected):
     assert connected == [("this-machine", 1, Local())]
 
 
-def test_the_options_of_adb_and_a_command_reach_the_connection(run, connected):
+def test_the_options_of_adb_and_a_command_reach_the_connection(run, connected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flash.py").touch(0o755)
     assert run("android-phone", "--on", "adb://R5", "--benchmark-model", "bm", "--accelerator", "gpu")[0] == 0
     assert run("rp2040", "--on", "command:./flash.py --port '/dev/tty ACM0'")[0] == 0
     assert [connection for *_, connection in connected] == [
-        Adb(serial="R5", benchmark_model=Path("bm"), accelerator="gpu"),
-        Command(argv=("./flash.py", "--port", "/dev/tty ACM0")),
+        Adb(serial="R5", benchmark_model=tmp_path / "bm", accelerator="gpu"),
+        Command(argv=(str(tmp_path / "flash.py"), "--port", "/dev/tty ACM0")),
     ]
 
 
