@@ -188,6 +188,15 @@ def test_a_recording_says_that_it_is_one(run, models):
     assert (code, "was measured on 'this-machine', not on 'raspberry-pi-5'" in err) == (2, True)
 
 
+def test_what_is_measured_can_be_recorded_for_others(run, models):
+    code, out, err = run("dense.tflite", "--on", "local", "--record", "mine.json", "--json")
+    assert code == 0, err
+    code, played, err = run("dense.tflite", "--on", "replay:mine.json", "--json")
+    assert (code, json.loads(played)["latency_ms"]) == (0, json.loads(out)["latency_ms"]), err
+    code, _, err = run("dense.tflite", "--on", "replay:mine.json", "--record", "again.json")
+    assert (code, "--record does not go with --on replay" in err) == (2, True)
+
+
 @pytest.mark.slow
 def test_a_program_of_the_users_own_is_compared_with_this_host(run, models):
     arguments = ("int8.tflite", "--device", "nucleo-l4r5zi", "--on", program(models))
