@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
-from objectives.guard import ChildFailed, answered, ending, last_line, opened
+from objectives.guard import ChildFailed, answered, ending, import_paths, last_line, opened
 
 # As in guard.py: `-I` keeps the environment's and the folder's own modules out.
 _BOOT = (
@@ -85,7 +85,7 @@ class WarmChild:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        paths = json.dumps([str(Path(entry).absolute()) for entry in sys.path])
+        paths = json.dumps(import_paths())
         self._output: IO[bytes] = tempfile.NamedTemporaryFile(prefix="edgesearch-child-")  # noqa: SIM115
         with theirs:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(

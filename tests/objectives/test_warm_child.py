@@ -110,3 +110,14 @@ def test_nothing_is_left_of_one_that_is_closed():
 
 def test_a_process_has_one_for_conversions():
     assert converting() is converting()
+
+
+def test_modules_of_the_users_own_hide_none_of_ours(tmp_path, monkeypatch):
+    (tmp_path / "objectives.py").write_text("raise ImportError('the wrong objectives')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path), *sys.path])
+    child = WarmChild()
+    try:
+        assert run(child, "multiply", a=2, b=3) == 6
+    finally:
+        child.close()
