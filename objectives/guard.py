@@ -85,7 +85,7 @@ def serve(folder: str, timeout_s: float) -> None:
 
 
 def import_paths() -> list[str]:
-    """Return where a child finds modules: ours first, so that none of the user's stands in for one of them."""
+    """Return where a child finds modules: ours first, so that none of the user's stands in for one."""
     ours = str(Path(__file__).parents[1])
     others = (str(Path(entry).absolute()) for entry in sys.path if entry)
     return list(dict.fromkeys((ours, *others)))
