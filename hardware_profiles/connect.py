@@ -86,6 +86,20 @@ def _local(profile: HardwareProfile, threads: int, where: Local, say: Callable[[
     return LocalRunner(profile.name, threads, delegate=where.delegate, wait_s=WAIT_S, say=say)
 
 
+def from_anywhere(connection: Connection) -> Connection:
+    """Return a connection that holds from any folder: workers have another one than whoever typed it.
+
+    Raises DeviceError for a program that is not there.
+    """
+    from hardware_profiles.runners.command import resolved
+
+    if isinstance(connection, Command):
+        return connection.model_copy(update={"argv": resolved(connection.argv)})
+    if isinstance(connection, Adb) and connection.benchmark_model is not None:
+        return connection.model_copy(update={"benchmark_model": connection.benchmark_model.absolute()})
+    return connection
+
+
 def is_estimated(connection: Connection | None) -> bool:
     """Tell whether the user chose to do without the device."""
     return isinstance(connection, Estimated)

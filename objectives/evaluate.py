@@ -76,8 +76,7 @@ class Evaluator:
     def _screened(self, candidate: Candidate) -> Infeasible | None:
         """Return what limits make training pointless, told by a bound and then by the blank."""
         goals = {goal.metric: goal for goal in self._setting.goals if goal.limit is not None}
-        estimated = self._device.estimator is not None and bool(self._wanted)
-        if not estimated and not goals.keys() & {"model_bytes", "latency_ms", "arena_bytes"}:
+        if not self._estimated and not goals.keys() & {"model_bytes", "latency_ms", "arena_bytes"}:
             return None
         size = goals.get("model_bytes")
         least = least_bytes(candidate, self._setting.problem)
@@ -93,11 +92,10 @@ class Evaluator:
         if size is not None and size.violation(len(data)) > 0:
             return _infeasible(size, len(data), stored)
         timed = latency is not None and latency.limit_on == "min"
-        estimated = self._device.estimator is not None and bool(self._wanted)  # of some nothing can be told
-        if bound or not (timed or estimated or "arena_bytes" in goals):
+        if bound or not (timed or self._estimated or "arena_bytes" in goals):
             return None
         try:
-            reading = self._read_blank(data, timed=timed or estimated)
+            reading = self._read_blank(data, timed=timed or self._estimated)
         except NotRecorded:
             return None  # a recording has what was trained
         return self._screen_reading(reading, goals, stored)
@@ -139,6 +137,11 @@ class Evaluator:
     def _wanted(self) -> frozenset[str]:
         """What a goal asks of the device."""
         return frozenset(OF_A_DEVICE & {goal.metric for goal in self._setting.goals})
+
+    @property
+    def _estimated(self) -> bool:
+        """Whether a goal is worked out rather than measured: of some models nothing can be told."""
+        return self._device.estimator is not None and bool(self._wanted)
 
     def _read_blank(self, data: bytes, *, timed: bool) -> Reading:
         with TemporaryDirectory() as folder:

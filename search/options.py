@@ -134,20 +134,9 @@ def connection_options(function: F) -> F:
     )
 
 
-def found_here(connection: Connection) -> Connection:
-    """Return a connection that holds from any folder: workers have another one than whoever typed it."""
-    from hardware_profiles.connection import Adb, Command
-    from hardware_profiles.runners.command import resolved
-
-    if isinstance(connection, Command):
-        return connection.model_copy(update={"argv": resolved(connection.argv)})
-    if isinstance(connection, Adb) and connection.benchmark_model is not None:
-        return connection.model_copy(update={"benchmark_model": connection.benchmark_model.absolute()})
-    return connection
-
-
 def connection_of(flags: dict[str, Any]) -> Connection | None:
     """Take where the device is out of a command's options. Raises DeviceError for what is no connection."""
+    from hardware_profiles.connect import from_anywhere
     from hardware_profiles.connection import parse_connection
     from hardware_profiles.errors import DeviceError
 
@@ -169,7 +158,7 @@ def connection_of(flags: dict[str, Any]) -> Connection | None:
         python=python,
         record=None if record is None else folder(record).absolute(),
     )
-    return found_here(connection)
+    return from_anywhere(connection)
 
 
 def places(

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hardware_profiles.connect import from_anywhere
 from hardware_profiles.connection import Connection, parse_connection
 from hardware_profiles.errors import Unreachable
 from objectives.setting import Setting
@@ -19,7 +20,6 @@ from search.home import Home, find_home
 from search.interrupts import terminable
 from search.lease import Lease
 from search.ledger import sync
-from search.options import found_here
 from search.places import Places
 from search.plan import StudyPlan
 from search.prepared import Prepared
@@ -67,7 +67,7 @@ def run_study(
     """
     from search.display import Silent
 
-    connection = found_here(parse_connection(on)) if on else None
+    connection = from_anywhere(parse_connection(on)) if on else None
     where = Home(Path(home)) if home else find_home()
     places = Places(where, storage, tracking_uri, ray_address, connection)
     return run_in(places, plan, executor, display or Silent())
