@@ -66,6 +66,7 @@ CONTENDERS: dict[str, Callable[[Case, Path], Run]] = {
 
 COMMON_SPACE: dict[str, tuple[str, ...]] = {
     "reduction": ("none",),
+    "augmentation": ("none",),
     "slim": ("no",),
     "cluster": ("no",),
     "quantization": ("post-training",),

@@ -16,6 +16,7 @@ from typing import TypeVar
 from benchmarks.contenders import EDGESEARCH, KNOWING
 from benchmarks.measuring import TITLE as MEASURING_TITLE
 from benchmarks.measuring import Measuring, measuring_lines
+from benchmarks.recipe_lines import RECIPE_TITLE, Recipe, recipe_lines
 from benchmarks.values import (
     AgainstPlain,
     Circumstances,
@@ -231,6 +232,8 @@ def document(results: Path = RESULTS) -> str:
     """Return the whole page. A part that was not run yet says so."""
     lines = [INTRODUCTION, ""]
     lines += _part(results / "against_plain.json", AgainstPlain, _against_plain, "benchmarks.against_plain")
+    lines += [RECIPE_TITLE, ""]
+    lines += _part(results / "recipe.json", Recipe, _recipe, "benchmarks.recipe")
     lines += [WORKERS_TITLE, ""]
     lines += _part(results / "workers.json", Workers, _workers, "benchmarks.workers")
     lines += [MEASURING_TITLE, ""]
@@ -254,6 +257,10 @@ def _against_plain(result: AgainstPlain) -> list[str]:
         lines += comparison_lines(comparison)
     loads = [side.load for comparison in result.comparisons for side in comparison.sides]
     return [*lines, circumstances_line(result.circumstances, loads), ""]
+
+
+def _recipe(result: Recipe) -> list[str]:
+    return [*recipe_lines(result), circumstances_line(result.circumstances, [result.load]), ""]
 
 
 def _workers(result: Workers) -> list[str]:

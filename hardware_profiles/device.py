@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from hardware_profiles.anchor import calibrate
@@ -100,14 +101,43 @@ class Device:
         """Return what the anchor takes, None where nothing is measured. Raises as `calibrate` does."""
         return None if self.runner is None else calibrate(self.runner, processes)
 
-    def read(self, model: Path, anchor: Anchor | None, wanted: Collection[str] = ()) -> Reading:
+    def read_all(
+        self, models: Sequence[Path], anchor: Anchor | None, wanted: Collection[str] = ()
+    ) -> list[Reading | Exception]:
+        """Return for each model what `read` does, or the MeasuringFailed that it raises.
+
+        They are measured in one go; where that fails, one by one, for one may have brought all down. Raises
+        what else the runner raises.
+        """
+        try:
+            timed = self.runner.measure(models, anchor) if self.runner is not None and len(models) > 1 else ()
+        except MeasuringFailed:
+            timed = ()
+        found: list[Reading | Exception] = []
+        for model, latency in zip_longest(models, timed):
+            try:
+                found.append(self.read(model, anchor, wanted, latency))
+            except MeasuringFailed as error:
+                found.append(error)
+        return found
+
+    def read(
+        self,
+        model: Path,
+        anchor: Anchor | None,
+        wanted: Collection[str] = (),
+        known: Latency | None = None,
+    ) -> Reading:
         """Return what is known of a model; `wanted` are metrics without which a reading is of no use.
 
-        Raises MeasuringFailed for a model that cannot be run or told of, or lacks what is wanted, and
-        what the runner raises.
+        `known` is its latency, if that was measured already. Raises MeasuringFailed for a model that cannot be
+        run or told of, or lacks what is wanted, and what the runner raises.
         """
         self._refuse_ops(model)
-        latency, timed, remarks = self._timed(model, anchor, wanted)
+        if known is None:
+            latency, timed, remarks = self._timed(model, anchor, wanted)
+        else:
+            latency, timed, remarks = known, timings(known), ()
         found = (*timed, *self._arena(model, wanted, timed))
         found = (*found, *energy(self.profile, found, self.runner, model, anchor, wanted))
         reading = Reading(latency=latency, measurements=found, remarks=remarks)

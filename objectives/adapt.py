@@ -6,6 +6,7 @@ Each stage is a step from the network before it, and is kept by the digest of al
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import tf_keras
 
     from objectives.outcome import Epoch
+    from objectives.stopping import Watch
     from objectives.weights import WeightStore
     from spaces.candidate import Candidate, Lever
 
@@ -58,7 +60,8 @@ class Adapter:
     """Makes the networks of one candidate on one fold.
 
     `build` returns the network of a stage as it is before anything was learnt here; with `trained` its
-    weights are somebody's result already. `clock` adds up the seconds of each lever.
+    weights are somebody's result already. `clock` adds up the seconds of each lever. `watch` may end the
+    training, or what follows it, by raising Hopeless.
     """
 
     def __init__(
@@ -68,8 +71,10 @@ class Adapter:
         clock: Callable[[str], AbstractContextManager[None]],
         *,
         trained: bool = False,
+        watch: Watch | None = None,
     ) -> None:
         self._build, self._task, self._clock, self._is_trained = build, task, clock, trained
+        self.watch = watch
         self._trainer: Trainer | None = None
 
     def model(self, stage: Candidate, low_bit: tuple[str, ...] = ()) -> tf_keras.Model:
@@ -96,9 +101,19 @@ class Adapter:
         if self._is_trained:
             return Network(stage, model, Trained(model.get_weights(), (), self._value(model)))
         with self._clock("train"):
-            trainer = self._trainer = Trainer(model, stage.training, self._task)
-            curve = train(trainer)
+            watched = self.watch is not None
+            trainer = self._trainer = Trainer(model, stage.training, self._task, averaged=watched)
+            curve = train(trainer, self.watch)
         return Network(stage, model, Trained(model.get_weights(), curve, self._best(curve)))
+
+    def epoch_s(self, stage: Candidate) -> float:
+        """Return how many seconds an epoch of the training takes, once it is traced. Raises Diverged."""
+        trainer = Trainer(self.model(stage), stage.training, self._task)
+        once = Phase(1, stage.training.learning_rate, patience=1)
+        trainer.run(once)
+        start = time.perf_counter()
+        trainer.run(once)
+        return time.perf_counter() - start
 
     def next(self, before: Network, stage: Candidate) -> Network:
         """Return the network of the stage after `before`. Raises Diverged."""
@@ -179,14 +194,18 @@ def adapted(
 ) -> Network:
     """Return the adapted network: from the newest stage that was kept on, and every stage made is kept.
 
-    `name` says under which digest a stage's weights are kept. Raises Diverged.
+    `name` says under which digest a stage's weights are kept. Raises Diverged, and Hopeless where the
+    adapter's watch does.
     """
     stages, network, done = candidate.stages, None, 0
     for count in range(len(stages), 0, -1):
         if kept := store.get(name(stages[count - 1])):
             network, done = adapter.restored(stages[count - 1], kept), count
             break
-    for stage in stages[done:]:
+    for count, stage in enumerate(stages[done:], start=done):
+        if network is not None and adapter.watch is not None:
+            last = network.trained.curve[-1].epoch if network.trained.curve else 1
+            adapter.watch.between(network.trained.value, count - 1, last)
         network = adapter.base(stage) if network is None else adapter.next(network, stage)
         store.put(name(stage), network.trained)
     assert network is not None  # there is always a base

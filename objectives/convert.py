@@ -63,19 +63,19 @@ def frozen(network: tf_keras.Model, inlet: Inlet) -> Frozen:
 
 
 def shipped(
-    network: tf_keras.Model,
+    network: Frozen,
     inlet: Inlet,
     compression: Compression,
     input_type: InputType,
     calibration: Array,
 ) -> tuple[bytes, Array]:
-    """Return `convert` of the arguments and the file's logits for the first AGREEING_SAMPLES of calibration.
+    """Return `finished` of the arguments and the file's logits for the first AGREEING_SAMPLES of calibration.
 
     Converter and interpreter run in the child of this process. Raises ChildFailed where one of them crashes
     or takes more than CONVERT_TIMEOUT_S.
     """
     arguments = {
-        "network": frozen(network, inlet),
+        "network": network,
         "normaliser": inlet.normaliser,
         "compression": compression,
         "input_type": input_type,

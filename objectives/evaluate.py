@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import time
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from hardware_profiles.artifact import ArtifactStore, compressed_bytes
 from hardware_profiles.device import Device, Reading
 from hardware_profiles.errors import DeviceError, MeasuringFailed, Unreachable
-from hardware_profiles.machine import machine_id
-from hardware_profiles.measurement import Latency, Measurement, Provenance, Source
-from hardware_profiles.runners.replay import NotRecorded
+from hardware_profiles.measurement import Measurement, Provenance, Source
+from objectives.brief import Brief
 from objectives.brought.work import BroughtWork
-from objectives.canonical import least_bytes
 from objectives.datasets.callables import is_reference
 from objectives.datasets.store import open_data
-from objectives.goals import Goal, Violation, limited_metric
+from objectives.errors import ObjectiveError
+from objectives.goals import Direction, Goal
 from objectives.goals import violations as broken_limits
+from objectives.harvest import Harvest, Made
 from objectives.metrics import load_metric
-from objectives.outcome import Evidence, Failed, Fault, Infeasible, Measured, Outcome
+from objectives.outcome import Evidence, Failed, Fault, Harvested, Infeasible, Measured, Outcome, Stopped
 from objectives.own import load_objective
+from objectives.probe import LONG_EPOCH_S, Probe, for_one_epoch, probe_of
+from objectives.screening import Screening, figures_of, source_of, stored_bytes
 from objectives.setting import Setting
 from objectives.stages import Clock, FoldWork, Form
+from objectives.stopping import Figures, Hopeless, Watch
 from objectives.weights import WeightStore
 from spaces.candidate import Candidate
 
-OF_A_DEVICE = frozenset({"latency_ms", "arena_bytes", "energy_mj"})
-"""The metrics that a device tells; the others are of the file or of its predictions."""
+NOTHING_KNOWN = Brief()
 
 
 class Evaluator:
@@ -49,19 +51,62 @@ class Evaluator:
         metric = load_metric(setting.metric, setting.metric_direction)
         make = FoldWork if setting.model is None else BroughtWork
         self._folds = [make(setting, data, fold, i, metric) for i, fold in enumerate(data.folds)]
+        self._screening = Screening(setting, self._device, self._folds[0].blank)
 
-    def evaluate(self, candidate: Candidate) -> Outcome:
+    def evaluate(self, candidate: Candidate, brief: Brief = NOTHING_KNOWN) -> Outcome:
         """Return how the trial ended. Whatever goes wrong is an outcome too, with its reason."""
         clock = Clock()
-        outcome = self._outcome(candidate, clock)
+        self._screening.forget()
+        outcome = self._outcome(candidate, brief, clock)
         evidence = outcome.evidence.model_copy(update={"seconds": clock.seconds})
         return outcome.model_copy(update={"evidence": evidence})
 
-    def _outcome(self, candidate: Candidate, clock: Clock) -> Outcome:
+    def weigh(self, candidate: Candidate, limited: Collection[str]) -> Evidence | Failed:
+        """Return what the untrained network shows of the `limited` metrics, whatever their limits are.
+
+        What only a trained one tells is not there. Failed where it cannot be made or run on the device.
+        Raises DeviceError and OSError where that is not the candidate's fault.
+        """
+        clock = Clock()
         try:
             with clock("screen"):
-                infeasible = self._screened(candidate)
-            return infeasible or self._measured(candidate, clock)
+                found = self._screening.weighed(candidate, frozenset(limited))
+        except MeasuringFailed as error:
+            return _failed(error, "candidate")
+        except (OSError, DeviceError):
+            raise
+        except Exception as error:  # as in a trial, it costs this candidate alone
+            if "KeyboardInterrupt" in str(error):
+                raise KeyboardInterrupt from error
+            return _failed(error, "candidate")
+        return Evidence(measurements=found, seconds=clock.seconds)
+
+    def probe(self, candidate: Candidate) -> Probe | Failed:
+        """Return what the candidate's trial takes, told from one epoch or two on the real data.
+
+        Failed where the candidate cannot be trained, made or run. Raises DeviceError where that is not the
+        candidate's fault.
+        """
+        fold, outcome = self._folds[0], self.evaluate(for_one_epoch(candidate))
+        if not isinstance(fold, FoldWork):
+            raise TypeError("what the training of a network that was brought takes is not probed")
+        if isinstance(outcome, Failed) and outcome.fault != "candidate":
+            raise DeviceError(outcome.error)
+        if isinstance(outcome, Failed):
+            return outcome
+        seconds = outcome.evidence.seconds
+        epoch_s = seconds.get("train", 0.0) / len(self._folds)
+        try:
+            epoch_s = epoch_s if epoch_s > LONG_EPOCH_S else fold.epoch_s(candidate)
+        except ObjectiveError as error:  # the second epoch diverged
+            return _failed(error, "candidate")
+        return probe_of(candidate, seconds, epoch_s * len(self._folds))
+
+    def _outcome(self, candidate: Candidate, brief: Brief, clock: Clock) -> Outcome:
+        try:
+            with clock("screen"):
+                infeasible = self._screening.infeasible(candidate)
+            return infeasible or self._trained(candidate, brief, clock)
         except MeasuringFailed as error:
             return _failed(error, "candidate")
         except Unreachable as error:
@@ -73,85 +118,109 @@ class Evaluator:
                 raise KeyboardInterrupt from error
             return _failed(error, "candidate")
 
-    def _screened(self, candidate: Candidate) -> Infeasible | None:
-        """Return what limits make training pointless, told by a bound and then by the blank."""
-        goals = {goal.metric: goal for goal in self._setting.goals if goal.limit is not None}
-        if not self._estimated and not goals.keys() & {"model_bytes", "latency_ms", "arena_bytes"}:
-            return None
-        size = goals.get("model_bytes")
-        least = least_bytes(candidate, self._setting.problem)
-        if size is not None and size.violation(least) > 0:
-            return _infeasible(size, least, _bytes(least, self._source("estimated")))
-        return self._screen_blank(candidate, goals)
-
-    def _screen_blank(self, candidate: Candidate, goals: dict[str, Goal]) -> Infeasible | None:
-        bound = _is_bound(candidate)
-        data = self._folds[0].blank(_all_low(candidate))
-        size, latency = goals.get("model_bytes"), goals.get("latency_ms")
-        stored = _bytes(len(data), self._source("estimated" if bound else "measured"))
-        if size is not None and size.violation(len(data)) > 0:
-            return _infeasible(size, len(data), stored)
-        timed = latency is not None and latency.limit_on == "min"
-        if bound or not (timed or self._estimated or "arena_bytes" in goals):
-            return None
+    def _trained(self, candidate: Candidate, brief: Brief, clock: Clock) -> Outcome:
+        """Train and measure the candidate, unless that is hopeless, then offer its network in other forms."""
+        watch = self._watch(candidate, brief, clock)
         try:
-            reading = self._read_blank(data, timed=timed or self._estimated)
-        except NotRecorded:
-            return None  # a recording has what was trained
-        return self._screen_reading(reading, goals, stored)
-
-    def _screen_reading(
-        self, reading: Reading, goals: dict[str, Goal], stored: tuple[Measurement, ...]
-    ) -> Infeasible | None:
-        """Hold a blank against limits on what it takes to run; of an interval its best end counts."""
-        for metric in ("latency_ms", "arena_bytes"):
-            found, goal = reading.measurement(metric), goals.get(metric)
-            if goal is None or found is None or goal.limit_on != "min":
-                continue
-            best = found.value if found.low is None or metric == "arena_bytes" else found.low
-            if goal.violation(best) > 0:
-                known = (*stored, *reading.measurements)
-                return _infeasible(goal, found.value, known, reading.latency)
-        return None
-
-    def _measured(self, candidate: Candidate, clock: Clock) -> Measured | Infeasible:
-        forms = [fold.form(candidate, self._weights, clock) for fold in self._folds]
-        shipped = forms[0]
-        name = self._artifacts.put(shipped.data)
-        path = self._artifacts.path(name)
-        with clock("measure"):
-            reading = self._device.read(path, self._setting.anchor, self._wanted)
-            own = [objective.measure(path, self._setting.profile) for objective in self._own]
-        evidence = Evidence(
-            measurements=(*self._accuracy(forms), *reading.measurements, *self._sizes(shipped), *own),
-            latency=reading.latency,
-            artifact=name,
-            inputs_used=shipped.inlet.columns,
-            curve=shipped.curve,
-            parameters=shipped.parameters,
-        )
+            made = self.make(candidate, clock, watch)
+        except Hopeless as hopeless:
+            return self._stopped(candidate, brief, hopeless, clock)
+        reading = self._read_one(made, clock)
+        evidence = self.evidence(made, reading)
+        known = figures_of(reading, len(made.forms[0].data))
+        harvest = Harvest(self, candidate, brief, known, evidence.values, clock).forms()
+        doubt = watch.doubt if watch else None
+        evidence = evidence.model_copy(update={"harvest": harvest, "doubt": doubt})
         broken = broken_limits(self._setting.goals, evidence.values)
         return Infeasible(violations=broken, evidence=evidence) if broken else Measured(evidence=evidence)
 
-    @property
-    def _wanted(self) -> frozenset[str]:
-        """What a goal asks of the device."""
-        return frozenset(OF_A_DEVICE & {goal.metric for goal in self._setting.goals})
+    def _stopped(self, candidate: Candidate, brief: Brief, hopeless: Hopeless, clock: Clock) -> Stopped:
+        """End a trial early; if its network is there all the same, it is offered in other forms."""
+        blank = self._screening.blank(candidate)
+        found: tuple[Harvested, ...] = ()
+        size = stored_bytes(len(blank.data), self._source("measured")) if blank else ()
+        if self.values(candidate):
+            known = self._screening.known(candidate)
+            found = Harvest(self, candidate, brief, known, {}, clock).forms()
+        evidence = Evidence(
+            measurements=(*blank.reading.measurements, *size) if blank else (),
+            latency=blank.reading.latency if blank else None,
+            curve=hopeless.curve,
+            stages=self.values(candidate),
+            harvest=found,
+        )
+        return Stopped(epoch=hopeless.doubt.epoch, reason=hopeless.doubt.reason, evidence=evidence)
+
+    def _watch(self, candidate: Candidate, brief: Brief, clock: Clock) -> Watch | None:
+        """Return what may end the trial early; of several folds none may, for one alone decides nothing."""
+        if brief.standing is None or not brief.stopping or len(self._folds) > 1:
+            return None
+
+        def look() -> Figures:
+            with clock("screen"):
+                return self._screening.known(candidate)
+
+        forms = (candidate.compression, *brief.siblings)
+        epochs, audit = candidate.training.epochs, brief.audit
+        return Watch(brief.standing, self.goals, self.direction, epochs, forms, look, audit=audit)
 
     @property
-    def _estimated(self) -> bool:
-        """Whether a goal is worked out rather than measured: of some models nothing can be told."""
-        return self._device.estimator is not None and bool(self._wanted)
+    def goals(self) -> tuple[Goal, ...]:
+        """The goals of the study."""
+        return self._setting.goals
 
-    def _read_blank(self, data: bytes, *, timed: bool) -> Reading:
-        with TemporaryDirectory() as folder:
-            path = Path(folder, "blank.tflite")
-            path.write_bytes(data)
-            if not timed:
-                return self._device.memory(path)
-            return self._device.read(path, self._setting.anchor, self._wanted - {"energy_mj"})
+    @property
+    def direction(self) -> Direction:
+        """Whether more of the study's metric is better."""
+        return self._setting.metric_direction
 
-    def _accuracy(self, forms: list[Form]) -> tuple[Measurement, ...]:
+    def values(self, candidate: Candidate) -> tuple[float, ...]:
+        """Return the mean metric of the float network after each stage that is kept, over the folds."""
+        by_fold = [fold.stage_values(candidate, self._weights) for fold in self._folds]
+        return tuple(float(np.mean(values)) for values in zip(*by_fold, strict=False))
+
+    def make(self, candidate: Candidate, clock: Clock, watch: Watch | None = None) -> Made:
+        """Train, compress and convert, as far as it is not done yet, and keep the file.
+
+        Raises Hopeless where the watch does, and what `FoldWork.form` raises.
+        """
+        start = time.perf_counter()
+        forms = tuple(fold.form(candidate, self._weights, clock, watch) for fold in self._folds)
+        name = self._artifacts.put(forms[0].data)
+        return Made(candidate, forms, name, time.perf_counter() - start)
+
+    def _read_one(self, made: Made, clock: Clock) -> Reading:
+        """Measure a form, unless its blank was, which takes the same: then that is what is known."""
+        blank = self._screening.blank(made.candidate)
+        if blank is not None and blank.tells(self._screening.wanted, made.forms[0].data):
+            return blank.reading
+        with clock("measure"):
+            return self._device.read(
+                self._artifacts.path(made.artifact), self._setting.anchor, self._screening.wanted
+            )
+
+    def read(self, made: Sequence[Made], clock: Clock) -> list[Reading | Exception]:
+        """Measure some forms in one go: what is known of each, or why nothing is."""
+        paths = [self._artifacts.path(form.artifact) for form in made]
+        with clock("measure"):
+            return self._device.read_all(paths, self._setting.anchor, self._screening.wanted)
+
+    def evidence(self, made: Made, reading: Reading) -> Evidence:
+        """Join all that is known of a form."""
+        shipped = made.forms[0]
+        path = self._artifacts.path(made.artifact)
+        own = [objective.measure(path, self._setting.profile) for objective in self._own]
+        return Evidence(
+            measurements=(*self._accuracy(made.forms), *reading.measurements, *self._sizes(shipped), *own),
+            latency=reading.latency,
+            artifact=made.artifact,
+            inputs_used=shipped.inlet.columns,
+            curve=shipped.curve,
+            parameters=shipped.parameters,
+            stages=self.values(made.candidate),
+        )
+
+    def _accuracy(self, forms: Sequence[Form]) -> tuple[Measurement, ...]:
         source = self._source("measured")
         values = [form.value for form in forms]
         mean, float_mean = float(np.mean(values)), float(np.mean([form.float_value for form in forms]))
@@ -165,28 +234,12 @@ class Evaluator:
     def _sizes(self, form: Form) -> tuple[Measurement, ...]:
         source = self._source("measured")
         return (
-            *_bytes(len(form.data), source),
+            *stored_bytes(len(form.data), source),
             Measurement(metric="compressed_bytes", value=compressed_bytes(form.data), source=source),
         )
 
     def _source(self, provenance: Provenance) -> Source:
-        return Source(provenance=provenance, device=self._setting.profile.name, machine=machine_id())
-
-
-def _is_bound(candidate: Candidate) -> bool:
-    """Tell whether the blank only bounds the trained file, and is not the like of it.
-
-    Which layers of a mix get 4 bits depends on the trained weights, and an adapted network of the user's own
-    is not the graph that its blank is made of.
-    """
-    brought = candidate.model is not None and bool(candidate.compression.levers)
-    return brought or candidate.compression.int4_share < 1
-
-
-def _all_low(candidate: Candidate) -> Candidate:
-    """Return the candidate with 4 bits in every layer: its file is smaller than that of any mix."""
-    compression = candidate.compression.model_copy(update={"int4_share": 1.0})
-    return candidate.model_copy(update={"compression": compression})
+        return source_of(self._setting, provenance)
 
 
 def _failed(error: Exception, fault: Fault) -> Failed:
@@ -195,19 +248,6 @@ def _failed(error: Exception, fault: Fault) -> Failed:
     known = ours and isinstance(error, ValueError)
     text = lines[0] if known else f"{type(error).__name__}: {lines[0]}"
     return Failed(error=text, fault=fault)
-
-
-def _infeasible(
-    goal: Goal, value: float, found: tuple[Measurement, ...], latency: Latency | None = None
-) -> Infeasible:
-    assert goal.limit is not None
-    excess = goal.violation(value)
-    broken = Violation(metric=limited_metric(goal), limit=goal.limit, value=value, excess=excess)
-    return Infeasible(violations=(broken,), evidence=Evidence(measurements=found, latency=latency))
-
-
-def _bytes(count: int, source: Source) -> tuple[Measurement, ...]:
-    return (Measurement(metric="model_bytes", value=count, source=source),)
 
 
 def _say(text: str) -> None:

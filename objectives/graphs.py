@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from objectives.augment import augmenter
 from objectives.build import kernels
 from objectives.tensorflow import keras, tensorflow
 
 if TYPE_CHECKING:
     import tf_keras
 
+    from objectives.augment import Augment
     from objectives.inlet import Inlet
     from objectives.train import Task, Trainer
     from spaces.candidate import Training
@@ -62,10 +64,11 @@ def steps_graph(trainer: Trainer, optimizer: Any) -> Callable[[Any, Any, Any, An
     network, batch = trainer.network, trainer.batch
     inlet, variables = trainer.task.inlet, network.trainable_variables
     loss_of = _loss(network, trainer.training, trainer.task)
+    augment = _augmenter(trainer)
     shape = (batch, *network.input_shape[1:])
 
     def step(x: Any, y: Any, rows: Any, rate: Any) -> Any:
-        samples = tf.ensure_shape(inlet(tf.gather(x, rows)), shape)
+        samples = tf.ensure_shape(inlet(augment(tf.gather(x, rows), optimizer.iterations)), shape)
         with tf.GradientTape() as tape:
             loss = loss_of(samples, tf.gather(y, rows))
         optimizer.learning_rate.assign(rate)
@@ -74,6 +77,8 @@ def steps_graph(trainer: Trainer, optimizer: Any) -> Callable[[Any, Any, Any, An
             kernel.assign(kernel * mask)
         for kernel, clusters in trainer.ties:
             kernel.assign(_tied(kernel, clusters))
+        if trainer.average is not None:
+            trainer.average.after_step()
         return loss
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -89,6 +94,12 @@ def steps_graph(trainer: Trainer, optimizer: Any) -> Callable[[Any, Any, Any, An
     return steps.get_concrete_function(  # type: ignore[no-any-return]
         *signature, tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32)
     )
+
+
+def _augmenter(trainer: Trainer) -> Augment:
+    task = trainer.task
+    shape = task.train.x.shape[1:]
+    return augmenter(trainer.training.augmentation, shape, task.inlet.normaliser, task.seed)
 
 
 def _tied(kernel: Any, clusters: Array) -> Any:

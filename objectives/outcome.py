@@ -7,16 +7,45 @@ from pydantic import Field, TypeAdapter
 from hardware_profiles.measurement import Latency, Measurement
 from hardware_profiles.value import Value
 from objectives.goals import Violation
+from spaces.candidate import Compression
 
 Fault = Literal["candidate", "infrastructure", "device"]
 
 
 class Epoch(Value):
-    """One point of a learning curve, of the float network. `valid` is the study's metric."""
+    """One point of a learning curve, of the float network. `valid` is the study's metric.
+
+    `averaged` is the metric of the weights' moving average, where it was looked at: before the rate of
+    learning has come down, it tells more of what the training will end with.
+    """
 
     epoch: Annotated[int, Field(ge=1)]
     loss: float
     valid: float
+    averaged: float | None = None
+
+
+class Harvested(Value):
+    """Another form of a trial's network: its compression, what was found of it, or why there is nothing.
+
+    `values` are the metric of the float network after each of its stages, the trained one first.
+    """
+
+    compression: Compression
+    measurements: tuple[Measurement, ...] = ()
+    latency: Latency | None = None
+    artifact: str | None = None
+    values: tuple[float, ...] = ()
+    parameters: int | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+
+class Doubt(Value):
+    """When and why a trial would have been stopped that was finished in order to check the rule."""
+
+    epoch: int
+    reason: str
 
 
 class Evidence(Value):
@@ -27,7 +56,9 @@ class Evidence(Value):
     `compressed_bytes`, those of objectives of the user's own,
     `sparsity_reached` (over prunable kernels), `sparsity_overall` (over all), `float_accuracy` (before the
     conversion). `inputs_used` are the columns or channels that feature elimination left, None for all.
-    `seconds` says where the time went, by stage.
+    `seconds` says where the time went, by stage. `stages` are the metric of the float network after each
+    stage, the trained one first, and `harvest` the other forms that were made of it. `doubt` says that the
+    trial would have been stopped.
     """
 
     measurements: tuple[Measurement, ...] = ()
@@ -37,6 +68,9 @@ class Evidence(Value):
     curve: tuple[Epoch, ...] = ()
     parameters: int | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    stages: tuple[float, ...] = ()
+    harvest: tuple[Harvested, ...] = ()
+    doubt: Doubt | None = None
 
     @property
     def values(self) -> dict[str, float]:

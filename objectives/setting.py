@@ -17,7 +17,7 @@ class Setting(Value):
 
     `connection` is where the device is, and `anchor` None where nothing is measured there. `model` is the
     network that the user brought, if that is what is compressed; `models` holds it. Without `training`
-    only networks are used whose weights are kept.
+    only networks are used whose weights are kept; without `screening` all are trained, whatever the limits.
     """
 
     problem: Problem
@@ -39,3 +39,4 @@ class Setting(Value):
     model: BroughtModel | None = None
     models: Path | None = None
     training: bool = True
+    screening: bool = True

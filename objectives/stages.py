@@ -13,12 +13,12 @@ import numpy as np
 
 from hardware_profiles.micro import RUNTIME as MICRO
 from objectives.accuracy import by_litert, by_micro
-from objectives.adapt import Adapter, adapted
+from objectives.adapt import Adapter, Network, adapted
 from objectives.agreement import check_agreement
 from objectives.aware import parameter_count
 from objectives.blank import randomise
 from objectives.build import build
-from objectives.convert import AGREEING_SAMPLES, CALIBRATION_SAMPLES, shipped
+from objectives.convert import AGREEING_SAMPLES, CALIBRATION_SAMPLES, Frozen, frozen, shipped
 from objectives.errors import Mismatch, ObjectiveError
 from objectives.inlet import Inlet, InletFitter
 from objectives.metrics import Metric
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from objectives.accuracy import Scores
     from objectives.datasets.store import Data, Fold
     from objectives.setting import Setting
+    from objectives.stopping import Watch
     from spaces.candidate import Candidate
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -66,7 +67,7 @@ class Clock:
 class Form:
     """A shippable file of one fold: its bytes, what it scores on validation data, what it holds.
 
-    `float_value` is the metric of the network before its conversion.
+    `float_value` is the metric of the network before its conversion, `stages` what it was after each stage.
     """
 
     data: bytes
@@ -76,6 +77,15 @@ class Form:
     curve: tuple[Any, ...]
     parameters: int
     inlet: Inlet
+    stages: tuple[float, ...] = ()
+
+
+@dataclass
+class _Last:
+    """The network that the last form was made of, and its graph."""
+
+    network: Network
+    graph: Frozen | None = None
 
 
 class FoldWork:
@@ -86,6 +96,7 @@ class FoldWork:
         self._train = Samples(data.x_dev[fold.train], data.y_dev[fold.train])
         self._valid = Samples(data.x_dev[fold.valid], data.y_dev[fold.valid])
         self._kind = data.summary.kind
+        self._last: _Last | None = None
 
     @cached_property
     def normaliser(self) -> Normaliser:
@@ -106,8 +117,10 @@ class FoldWork:
         """Return what stands before the candidate's network. Raises ObjectiveError where it cannot be."""
         return self._inlets.fit(candidate.reduction)
 
-    def form(self, candidate: Candidate, store: WeightStore, clock: Clock) -> Form:
-        """Return the candidate's file and what it shows on this fold.
+    def form(
+        self, candidate: Candidate, store: WeightStore, clock: Clock, watch: Watch | None = None
+    ) -> Form:
+        """Return the candidate's file and what it shows on this fold; `watch` may end it by Hopeless.
 
         Raises Mismatch where the file is not what was asked, Diverged where training was not finite, and
         ChildFailed where converter or interpreter crashed.
@@ -116,9 +129,9 @@ class FoldWork:
             inlet = self.inlet(candidate)
         if not self._setting.training:
             self._refuse_training(candidate, store)
-        network = adapted(self._adapter(inlet, clock), candidate, store, self._name)
+        network = self._network(candidate, inlet, store, clock, watch)
         with clock("convert"):
-            data, scores = self._shipped(network.model, inlet, candidate)
+            data, scores = self._shipped(self._frozen(network, inlet), inlet, candidate)
         with clock("verify"):
             held = verify(data, candidate)
             self._refuse_lost_columns(data, inlet, candidate)
@@ -127,10 +140,36 @@ class FoldWork:
             some = judged_samples(self._setting.profile)
             scores = scores_on(self._setting.profile)(data, self.normaliser, self._valid.x[:some])
             value = self._metric(self._valid.y[:some], scores)
-        trained = network.trained
-        return Form(data, value, trained.value, held, trained.curve, parameter_count(network.model), inlet)
+        trained, parameters = network.trained, parameter_count(network.model)
+        values = self.stage_values(candidate, store)
+        return Form(data, value, trained.value, held, trained.curve, parameters, inlet, values)
 
-    def _shipped(self, network: tf_keras.Model, inlet: Inlet, candidate: Candidate) -> tuple[bytes, Array]:
+    def stage_values(self, candidate: Candidate, store: WeightStore) -> tuple[float, ...]:
+        """Return the metric of the float network after each stage, up to the first that is not kept."""
+        values = []
+        for stage in candidate.stages:
+            if (value := store.value(self._name(stage))) is None:
+                break
+            values.append(value)
+        return tuple(values)
+
+    def _network(
+        self, candidate: Candidate, inlet: Inlet, store: WeightStore, clock: Clock, watch: Watch | None
+    ) -> Network:
+        """Return the adapted network, the very one where the last form was made of it."""
+        if self._last is None or self._last.network.stage != candidate.stages[-1]:
+            made = adapted(self._adapter(inlet, clock, watch), candidate, store, self._name)
+            self._last = _Last(made)
+        return self._last.network
+
+    def _frozen(self, network: Network, inlet: Inlet) -> Frozen:
+        """Return the network's graph, made once for all forms of it."""
+        assert self._last is not None  # the network is the last one
+        if self._last.graph is None:
+            self._last.graph = frozen(network.model, inlet)
+        return self._last.graph
+
+    def _shipped(self, network: Frozen, inlet: Inlet, candidate: Candidate) -> tuple[bytes, Array]:
         """Convert a network as the candidate and the setting ask, and return the file's scores as well."""
         return shipped(network, inlet, candidate.compression, self._setting.input_type, self.calibration)
 
@@ -141,14 +180,19 @@ class FoldWork:
         """
         inlet = self.inlet(candidate)
         model = self._adapter(inlet, Clock()).blank(candidate.stages[-1])
-        return self._shipped(randomise(model, self._setting.seed), inlet, candidate)[0]
+        blank = frozen(randomise(model, self._setting.seed), inlet)
+        return self._shipped(blank, inlet, candidate)[0]
 
-    def _adapter(self, inlet: Inlet, clock: Clock) -> Adapter:
+    def epoch_s(self, candidate: Candidate) -> float:
+        """Return how many seconds an epoch of the candidate's training takes here. Raises as `form` does."""
+        return self._adapter(self.inlet(candidate), Clock()).epoch_s(candidate.stages[0])
+
+    def _adapter(self, inlet: Inlet, clock: Clock, watch: Watch | None = None) -> Adapter:
         setting = self._setting
         classes = setting.problem.classes
         weights = balanced_weights(self._train.y, classes) if setting.class_weights == "balanced" else None
         task = Task(self._train, self._valid, inlet, self._metric, weights, setting.seed)
-        return Adapter(lambda stage: build(stage, setting.problem, setting.seed), task, clock)
+        return Adapter(lambda stage: build(stage, setting.problem, setting.seed), task, clock, watch=watch)
 
     def _refuse_training(self, candidate: Candidate, store: WeightStore) -> None:
         if store.get(self._name(candidate.stages[-1])) is None:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from objectives.average import Average
 from objectives.build import prunable
 from objectives.errors import ObjectiveError
 from objectives.graphs import optimizer_of, predict, scoring_graph, steps_graph
 from objectives.outcome import Epoch
+from objectives.standing import twentieth
 from objectives.tensorflow import tensorflow
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 CHUNK_BYTES = 512 * 1024**2
 FINE_TUNING_SHARE = 0.3
+CHECKS = (4, 7, 10, 13)
+"""After how many twentieths of a training its averaged weights are looked at: each look is one validation."""
 
 
 class Diverged(ObjectiveError):
@@ -81,7 +85,8 @@ class Phase:
     """One run of the optimiser: how long, how fast, and what happens on the way.
 
     After `patience` epochs without a better one it ends; the best epoch's weights are the result,
-    unless `best` is false. `renew` is called with the step before every `every`-th one.
+    unless `best` is false. `renew` is called with the step before every `every`-th one, `watch` with each
+    point of the learning curve: what it raises ends the training.
     """
 
     epochs: int
@@ -90,6 +95,7 @@ class Phase:
     best: bool = True
     every: int | None = None
     renew: Callable[[int], None] | None = None
+    watch: Callable[[Epoch], None] | None = None
 
 
 class Trainer:
@@ -97,11 +103,18 @@ class Trainer:
 
     `masks` pairs each prunable kernel with a variable of its shape that it is multiplied with after
     every step: ones, until pruning puts zeros there. `ties` pairs kernels with the cluster of each of
-    their weights, (weights,) int32; after every step a cluster's weights get their mean.
+    their weights, (weights,) int32; after every step a cluster's weights get their mean. With `averaged` a
+    moving average of all weights is kept, and looked at now and then (see `CHECKS`).
     """
 
     def __init__(
-        self, network: tf_keras.Model, training: Training, task: Task, ties: Sequence[tuple[Any, Array]] = ()
+        self,
+        network: tf_keras.Model,
+        training: Training,
+        task: Task,
+        ties: Sequence[tuple[Any, Array]] = (),
+        *,
+        averaged: bool = False,
     ) -> None:
         tf = tensorflow()
         self.network, self.training, self.task, self.ties = network, training, task, tuple(ties)
@@ -110,6 +123,7 @@ class Trainer:
         ]
         self._chunks = _Chunks(task.train)
         self.batch = min(training.batch_size, self._chunks.smallest)
+        self.average = Average(network, self.steps_per_epoch) if averaged else None
         self._optimizer = optimizer_of(training.optimizer, network)
         self._steps = steps_graph(self, self._optimizer)
         self._scores = scoring_graph(network, task.inlet)
@@ -138,12 +152,29 @@ class Trainer:
         curve: list[Epoch] = []
         for number in range(1, phase.epochs + 1):
             loss = self._epoch(phase, rates, (number - 1) * self.steps_per_epoch)
-            curve.append(Epoch(epoch=number, loss=_finite(loss, number), valid=self._valid()))
+            curve.append(
+                Epoch(
+                    epoch=number,
+                    loss=_finite(loss, number),
+                    valid=self._valid(),
+                    averaged=self._averaged(number, phase.epochs) if phase.watch else None,
+                )
+            )
+            if phase.watch is not None:
+                phase.watch(curve[-1])
             if phase.best and best.note(curve[-1]) >= phase.patience:
                 break
         if phase.best:
             best.restore()
         return tuple(curve)
+
+    def _averaged(self, epoch: int, epochs: int) -> float | None:
+        """Return the metric of the averaged weights where a check falls into this epoch."""
+        before, now = twentieth(epoch - 1, epochs), twentieth(epoch, epochs)
+        if self.average is None or not any(before < check <= now for check in CHECKS):
+            return None
+        with self.average.in_place():
+            return self._valid()
 
     def _epoch(self, phase: Phase, rates: Array, step: int) -> float:
         losses = []
@@ -170,10 +201,11 @@ class Trainer:
         return self.task.metric(self.task.valid.y, scores)
 
 
-def train(trainer: Trainer) -> tuple[Epoch, ...]:
+def train(trainer: Trainer, watch: Callable[[Epoch], None] | None = None) -> tuple[Epoch, ...]:
     """Run the training that the candidate asks for; the best weights on validation are kept."""
     training = trainer.training
-    return trainer.run(Phase(training.epochs, training.learning_rate, patience=max(5, training.epochs // 2)))
+    patience = max(5, training.epochs // 2)
+    return trainer.run(Phase(training.epochs, training.learning_rate, patience, watch=watch))
 
 
 def fine_tuning_epochs(training: Training, share: float = FINE_TUNING_SHARE) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 
 from objectives.accuracy import Scorer
 from objectives.build import build
-from objectives.convert import shipped
+from objectives.convert import frozen, shipped
 from objectives.inlet import Inlet
 from objectives.metrics import load_metric
 from objectives.normalise import Normaliser
@@ -39,5 +39,5 @@ def warm_up() -> None:
     trainer = Trainer(network, candidate.training, task)
     train(trainer)
     prune(trainer, 0.5)
-    data, _ = shipped(network, inlet, Compression(precision="int8"), "float32", x)
+    data, _ = shipped(frozen(network, inlet), inlet, Compression(precision="int8"), "float32", x)
     Scorer(data, normaliser).scores(x[:1])

@@ -1,6 +1,7 @@
 """Trained weights on disk, by digest, within a budget: what was not used for longest goes first."""
 
 import io
+import math
 import os
 import time
 from contextlib import suppress
@@ -56,6 +57,14 @@ class WeightStore:
             os.utime(path)
         return trained
 
+    def value(self, digest: str) -> float | None:
+        """Return the metric of what is kept under a digest, or None; its weights are not read."""
+        try:
+            with np.load(self._path(digest), allow_pickle=False) as arrays:
+                return float(arrays["value"])
+        except (OSError, BadZipFile, EOFError, KeyError, ValueError):
+            return None
+
     def put(self, digest: str, trained: Trained) -> None:
         """Keep a stage's result, and make room. Safe against a kill at any instant."""
         write_atomically(self._path(digest), _packed(trained))
@@ -78,7 +87,8 @@ class WeightStore:
 
 def _packed(trained: Trained) -> bytes:
     buffer = io.BytesIO()
-    curve = np.array([(point.epoch, point.loss, point.valid) for point in trained.curve]).reshape(-1, 3)
+    rows = [(p.epoch, p.loss, p.valid, np.nan if p.averaged is None else p.averaged) for p in trained.curve]
+    curve = np.array(rows, np.float64).reshape(-1, 4)
     low_bit = np.array(trained.low_bit, dtype=np.str_)
     np.savez(buffer, *trained.weights, curve=curve, value=np.float64(trained.value), low_bit=low_bit)
     return buffer.getvalue()
@@ -89,8 +99,14 @@ def _unpacked(data: bytes) -> Trained:
         count = sum(name.startswith("arr_") for name in arrays.files)
         weights = [arrays[f"arr_{i}"] for i in range(count)]
         rows, value, low_bit = arrays["curve"].tolist(), float(arrays["value"]), arrays["low_bit"].tolist()
-    curve = tuple(Epoch(epoch=int(e), loss=loss, valid=valid) for e, loss, valid in rows)
+    curve = tuple(_point(*row) for row in rows)
     return Trained(weights, curve, value, tuple(low_bit))
+
+
+def _point(epoch: float, loss: float, valid: float, averaged: float = math.nan) -> Epoch:
+    """Return a row of a kept curve; those of earlier versions have no average."""
+    known = None if math.isnan(averaged) else averaged
+    return Epoch(epoch=int(epoch), loss=loss, valid=valid, averaged=known)
 
 
 def _stat(path: Path) -> tuple[float, int]:

@@ -9,8 +9,9 @@ from objectives.canonical import canonical
 from search.chooser import TrialChooser
 from search.errors import StudyError
 from search.storage import unreachable
-from spaces.candidate import Candidate
+from spaces.candidate import Candidate, Problem
 from spaces.chooser import Choices, Chooser, Integers, Pick, Ranges, Reals, Scalar, range_named
+from spaces.recipe import augmented
 from spaces.space import Space, narrow
 
 if TYPE_CHECKING:
@@ -46,26 +47,40 @@ class Asker:
 
     def __init__(self, space: Space, facts: Facts) -> None:
         self._space, self._problem = space, facts.problem
-        self._wanted = narrow(facts.ranges, facts.plan.ranges)
+        fixed = augmented(facts.ranges, facts.problem, facts.plan.augment)
+        self._wanted = narrow(facts.ranges, {**fixed, **facts.plan.ranges})
         self._asked = {name: _askable(facts.ranges, name, want) for name, want in self._wanted.items()}
+
+    @property
+    def ranges(self) -> Ranges:
+        """The ranges that hold now."""
+        return self._wanted
+
+    def made(self, chooser: Chooser) -> Candidate:
+        """Return the candidate that a chooser leads to; what it raises passes."""
+        pick = Pick(_Within(chooser, self._wanted), self._asked)
+        return canonical(_candidate(self._space.suggest(pick, self._problem)), self._problem)
 
     def candidate(self, trial: optuna.Trial) -> Candidate:
         """Return the trial's candidate, canonical. Raises Declined, and StudyError where the space fails."""
         pick = Pick(_Within(TrialChooser(trial), self._wanted), self._asked)
-        try:
-            # Parameters that are asked again may lie outside of what is wanted now: they are declined.
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Fixed parameter")
-                return canonical(_candidate(self._space.suggest(pick, self._problem)), self._problem)
-        except Declined:
+        # Parameters that are asked again may lie outside of what is wanted now: they are declined.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Fixed parameter")
+            return candidate_of(self._space, pick, self._problem)
+
+
+def candidate_of(space: Space, pick: Pick, problem: Problem) -> Candidate:
+    """Return what the space makes of what is picked, canonical. Raises StudyError where the space fails."""
+    try:
+        return canonical(_candidate(space.suggest(pick, problem)), problem)
+    except Declined:
+        raise
+    except Exception as error:  # a user's own space may raise anything
+        if unreachable(error):
             raise
-        except Exception as error:  # a user's own space may raise anything
-            if unreachable(error):
-                raise
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise StudyError(
-                f"the space '{self._space.name}' cannot make a candidate ({reason}); mend it"
-            ) from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StudyError(f"the space '{space.name}' cannot make a candidate ({reason}); mend it") from error
 
 
 def _candidate(made: object) -> Candidate:

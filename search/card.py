@@ -5,6 +5,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+from search.confirmation_cells import trained_again
 from search.front import figures
 from search.shipment import Shipment
 from search.tables import describe_compression, describe_network
@@ -38,7 +39,7 @@ def model_card(shipment: Shipment) -> str:
     return template.substitute(
         _results(shipment)
         | _latency(shipment)
-        | {"other_rows": _others(shipment)}
+        | {"other_rows": _others(shipment), "confirmed": _confirmed(shipment)}
         | _input(shipment)
         | _network(shipment)
         | _study(shipment)
@@ -93,6 +94,26 @@ def _others(shipment: Shipment) -> str:
             by = f" by {plain(found.source.runtime)}" if found.source.runtime and metric in OTHERS else ""
             told = f"**{human_figure(metric, found.value)}**, {found.source.provenance}{by}"
             lines.append(f"| {name} | {told} |\n")
+    return "".join(lines)
+
+
+def _confirmed(shipment: Shipment) -> str:
+    """Say what looking twice at the file showed, if anybody did."""
+    known = shipment.confirmation
+    lines = []
+    if known is not None and known.latency is not None:
+        span = f"{human_ms(known.latency.low_ms)} to {human_ms(known.latency.high_ms)}"
+        word = "agrees with" if known.agrees else "**differs from**"
+        lines.append(
+            f"- **Latency, confirmed:** measured once more at the end of the study it was "
+            f"{human_ms(known.latency.latency_ms)} ({span}), which {word} the first measurement.\n"
+        )
+    if known is not None and known.accuracies:
+        count = len(known.accuracies)
+        lines.append(
+            f"- **Training, confirmed:** the same candidate trained again with {count} fresh "
+            f"seed{'s' if count > 1 else ''} came to {trained_again(known)} on validation data.\n"
+        )
     return "".join(lines)
 
 

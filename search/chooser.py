@@ -10,6 +10,19 @@ if TYPE_CHECKING:
     import optuna
 
 
+def distribution(within: Integers | Reals | Choices) -> optuna.distributions.BaseDistribution:
+    """Return what Optuna calls a range: what the trial's own `suggest` methods would write down."""
+    import optuna
+
+    match within:
+        case Choices(options=options):
+            return optuna.distributions.CategoricalDistribution(options)
+        case Integers(low=low, high=high, step=step, log=log):
+            return optuna.distributions.IntDistribution(low, high, log=log, step=step)
+        case Reals(low=low, high=high, step=step, log=log):
+            return optuna.distributions.FloatDistribution(low, high, log=log, step=step)
+
+
 class TrialChooser:
     """Lets an Optuna trial choose, one of its parameters per name."""
 

@@ -114,7 +114,8 @@ class _Panel:
         from rich.panel import Panel
         from rich.text import Text
 
-        body = Group(self._progress(), Text(counts(self._status)), "", _best_table(self._status.best))
+        told = (Text(line) for line in (counts(self._status), *limits(self._status)))
+        body = Group(self._progress(), *told, "", _best_table(self._status.best))
         width = min(PANEL_COLUMNS, self._console.width)
         return Panel(body, title=Text(self._status.study), title_align="left", width=width)
 
@@ -157,6 +158,7 @@ def summary(status: Status) -> str:
     parts = [
         f"{status.done}/{status.wanted} trials, {left(status)}",
         *counts(status).split(" | "),
+        *limits(status),
         f"best {best}" if best else "nothing measured yet",
     ]
     return " | ".join(parts)
@@ -168,6 +170,13 @@ def counts(status: Status) -> str:
         f"{state} {getattr(status, state)}" for state in ("measured", "infeasible", "stopped", "failed")
     )
     return f"hypervolume {status.hypervolume:.4f} | {ended}"
+
+
+def limits(status: Status) -> tuple[str, ...]:
+    """Return what limits the study, nothing where that is not known."""
+    if (limiting := status.limited_by) is None:
+        return ()
+    return (f"limited by {limiting.cause} {100 * limiting.share:.0f} %",)
 
 
 def left(status: Status, since_s: float = 0.0) -> str:

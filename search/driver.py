@@ -6,47 +6,51 @@ hear of it, so a kill at any instant loses at most the trials in flight, which a
 
 from __future__ import annotations
 
-import time
-from collections import Counter
+from bisect import insort
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
-from objectives.outcome import Failed, Infeasible, Outcome
-from search.asking import Asker, Declined
+from objectives.outcome import Failed, Outcome
+from search.asking import Declined
+from search.clock import REAL, Clock
 from search.errors import NothingFits, Paused, StudyError
-from search.front import front
+from search.front import front, joined
 from search.interrupts import uninterrupted
-from search.status import COUNTED, Display, Status, status
-from search.storage import (
-    CANDIDATE,
-    DUPLICATE_OF,
-    Facts,
-    judged,
-    make_record,
-    quiet_optuna,
-    read_trials,
-)
-from search.telling import MOST_RETRIES, decline, finish, tell
-from search.trial import StudyRecord, TrialRecord
+from search.limiting import Utilisation
+from search.nearest import nearest
+from search.pace import Pace
+from search.status import Display, Status, counted, status
+from search.storage import judged, make_record
+from search.telling import MOST_RETRIES
+from search.trial import COUNTED, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
-    import optuna
-
+    from search.book import Asked, Book
+    from search.counsel import Counsel
     from search.executors.base import Executor
     from search.ledger import Ledger
-    from spaces.candidate import Candidate
 
 PATIENCE = 200
 """Asks in a row without a new candidate that fits, after which a study ends."""
 MOST_GIVEN_UP = 8
 """Candidates in a row that no worker outlived, after which it is hardly the candidates' fault."""
+MADE_UP = 4
+"""Of so many trials per worker it is looked whether a kill kept forms of theirs from being added."""
 TICK_S = 0.5
+BATCH_S = 0.25
+"""For so long asks are gathered before they are written and begun, all of them in one transaction."""
+SEATS_PER_SPARE = 8
+"""One trial is asked ahead for so many workers (and one at least), so that a seat that becomes free is filled
+without waiting for the sampler; what is asked earlier is asked with less knowledge."""
 
 
 @dataclass
 class _Running:
-    trial: optuna.Trial
-    candidate: Candidate
+    asked: Asked
+    since: float
     attempts: int = 1
 
 
@@ -55,47 +59,56 @@ class Driver:
 
     def __init__(
         self,
-        study: optuna.Study,
-        facts: Facts,
-        asker: Asker,
+        book: Book,
         executor: Executor,
         ledger: Ledger,
         display: Display,
+        counsel: Counsel | None = None,
+        clock: Clock = REAL,
     ) -> None:
-        self._study, self._facts, self._asker = study, facts, asker
-        self._executor, self._ledger, self._display = executor, ledger, display
+        self._book, self._facts, self._counsel = book, book.facts, counsel
+        self._executor, self._ledger, self._display, self._clock = executor, ledger, display, clock
+        seats = executor.capacity
+        self._spare = max(1, seats // SEATS_PER_SPARE) if seats > 1 else 0
+        self._ahead: deque[Asked] = deque()  # begun as far as the study knows, but without a worker yet
+        self._idle_asks = False  # until a trial comes back, asking again makes no sense
         self._running: dict[int, _Running] = {}
-        self._trials = [t for t in read_trials(study, facts.plan) if t.state not in {"running", "waiting"}]
+        self._trials = book.finished()
         self._seen = {t.candidate.digest: t for t in self._trials if t.candidate and t.outcome}
         self._states = Counter(trial.state for trial in self._trials)
-        self._front = front(self._trials, facts.plan.goals)
-        self._fresh = 0
+        self._counted = counted(self._trials)
+        self._front = front(self._trials, book.facts.plan.goals)
+        self._pace, self._use = Pace.of(self._trials), Utilisation(seats, clock.now)
         self._barren = 0
         self._news = 0  # candidates among the barren asks that were new, though they did not fit
         self._suspects: list[tuple[_Running, Failed]] = []
-        self._start = time.monotonic()
+        self._start = clock.now()
         self._status: tuple[tuple[int, int], Status] | None = None
 
     @property
     def record(self) -> StudyRecord:
         """The study as it stands, without what is under way."""
-        ordered = tuple(sorted(self._trials, key=lambda trial: trial.number))
-        return make_record(self._study.study_name, self._facts, ordered)
+        return make_record(self._book.name, self._facts, tuple(self._trials))
 
     def status(self) -> Status:
         """Sum up for a display; front and hypervolume anew only where a trial came back since."""
-        seconds, moment = time.monotonic() - self._start, (len(self._trials), len(self._running))
+        seconds, moment = self._clock.now() - self._start, (len(self._trials), len(self._running))
         if self._status is None or self._status[0] != moment:
-            name, running = self._study.study_name, len(self._running)
-            self._status = moment, status(name, self._states, self._front, self._facts, running)
-        left = self._seconds_left(seconds)
-        return self._status[1].model_copy(update={"seconds": seconds, "seconds_left": left})
+            name, running = self._book.name, len(self._running)
+            self._status = (
+                moment,
+                status(name, self._counted, self._states, self._front, self._facts, running),
+            )
+        left, limiting = self._seconds_left(seconds), self._use.limiting()
+        times = {"seconds": seconds, "seconds_left": left, "limited_by": limiting}
+        return self._status[1].model_copy(update=times)
 
     def _seconds_left(self, seconds: float) -> float | None:
-        """Return what the trials left will take at the pace of this call, at most the time it has."""
-        plan = self._facts.plan
-        pace = seconds / self._fresh if self._fresh >= self._executor.capacity else None
-        guesses = [] if pace is None else [pace * max(0, plan.trials - self._counted)]
+        """Return what the trials left will take at the pace of the last ones, at most the time it has."""
+        plan, now = self._facts.plan, self._clock.now()
+        under_way = [now - running.since for running in self._running.values()]
+        left = self._pace.seconds_left(max(0, plan.trials - self._counted), self._use.busy, under_way)
+        guesses = [] if left is None else [left]
         if plan.timeout_s is not None:
             guesses.append(max(0.0, plan.timeout_s - seconds))
         return min(guesses, default=None)
@@ -109,94 +122,154 @@ class Driver:
         """
         known = self.record
         self._ledger.record(known, known.trials)  # whatever a kill kept from it
+        if self._counsel is not None:
+            self._make_up(self._counsel)
         while True:
-            self._ask_for_more()
+            with self._use.driving():
+                self._fill_seats()
             self._display.show(self.status())
             if not self._running:
                 break
-            finished = self._executor.next(TICK_S)
+            spare = not self._idle_asks and self._may_ask(self._executor.capacity + self._spare)
+            finished = self._executor.next(0.0 if spare else TICK_S)
             if finished is not None:
-                with uninterrupted():
+                with self._use.driving(), uninterrupted():
                     self._back(finished.number, finished.outcome)
+            elif spare:
+                with self._use.driving():
+                    self._idle_asks = not self._ask_some(len(self._running) + len(self._ahead) + 1)
         self._conclude()
 
-    @property
-    def _counted(self) -> int:
-        return sum(self._states[state] for state in COUNTED)
-
-    def _ask_for_more(self) -> None:
+    def _fill_seats(self) -> None:
+        """Give every worker that is free a trial, while there are any to be had."""
         asking = True
-        while asking and self._may_ask():
-            with uninterrupted():
-                asking = self._ask()
+        while True:
+            while self._ahead and self._in_time and len(self._running) < self._executor.capacity:
+                with uninterrupted():
+                    self._seat(self._ahead.popleft())
+            if not asking or not self._may_ask(self._executor.capacity):
+                return
+            asking = self._ask_some(self._executor.capacity)
 
-    def _may_ask(self) -> bool:
+    def _ask_some(self, most: int) -> bool:
+        """Ask until `most` trials are under way or asked ahead, for BATCH_S, and write them down at once.
+
+        Return whether it makes sense to ask again before anything comes back.
+        """
+        start, asking = self._clock.now(), True
+        with uninterrupted(), self._book.together():
+            while asking and self._may_ask(most):
+                asking = self._ask()
+                if self._clock.now() - start >= BATCH_S:
+                    break
+        return asking
+
+    def _may_ask(self, most: int) -> bool:
         plan = self._facts.plan
         return (
-            len(self._running) < min(self._executor.capacity, plan.trials - self._counted)
+            len(self._running) + len(self._ahead) < min(most, plan.trials - self._counted)
             and self._barren < PATIENCE
-            and not (plan.only_carried and self._nothing_waits)
-            and (plan.timeout_s is None or time.monotonic() - self._start < plan.timeout_s)
+            and not (plan.only_carried and not self._book.waiting)
+            and self._in_time
         )
 
     @property
-    def _nothing_waits(self) -> bool:
-        waiting = quiet_optuna().trial.TrialState.WAITING
-        return not self._study.get_trials(deepcopy=False, states=(waiting,))
+    def _in_time(self) -> bool:
+        limit_s = self._facts.plan.timeout_s
+        return limit_s is None or self._clock.now() - self._start < limit_s
 
     def _ask(self) -> bool:
         """Ask once; return whether it makes sense to ask again before anything comes back."""
         self._barren += 1
-        trial = self._study.ask()
         try:
-            candidate = self._asker.candidate(trial)
-        except Declined as reason:
-            decline(self._study, trial, str(reason), self._facts.plan, steer_away=True)
+            asked = self._book.ask()
+        except Declined:
             return True
-        if known := self._seen.get(candidate.digest):
-            self._answer(trial, known)
+        if known := self._seen.get(asked.candidate.digest):
+            self._book.answer_duplicate(asked, known)
             return True
-        if candidate.digest in self._under_way():
-            what = "the same candidate is under way"
-            decline(self._study, trial, what, self._facts.plan, steer_away=False)
+        if self._counsel and (stocked := self._counsel.stock.pop(asked.candidate.digest, None)):
+            self._book.answer_from_stock(asked, stocked.outcome, stocked.parent)
+            self._take_note(_record(asked, stocked.outcome, stocked.parent))
+            self._pace.took("stocked", 0.0, counts=True)
+            return True
+        if asked.candidate.digest in self._under_way():
+            self._book.decline(asked, "the same candidate is under way", steer_away=False)
             return bool(self._suspects)
-        trial.set_user_attr(CANDIDATE, candidate.model_dump_json())
-        self._running[trial.number] = _Running(trial, candidate)
-        self._executor.submit(trial.number, candidate)
+        self._book.begin(asked)
+        self._ahead.append(asked)
         return True
 
-    def _under_way(self) -> set[str]:
-        everyone = [*self._running.values(), *(running for running, _ in self._suspects)]
-        return {running.candidate.digest for running in everyone}
+    def _seat(self, asked: Asked) -> None:
+        self._running[asked.number] = _Running(asked, self._clock.now())
+        self._submit(asked)
 
-    def _answer(self, trial: optuna.Trial, known: TrialRecord) -> None:
-        assert known.outcome is not None
-        trial.set_user_attr(DUPLICATE_OF, known.number)
-        tell(self._study, trial, known.outcome, self._facts.plan)
+    def _submit(self, asked: Asked) -> None:
+        """Hand a trial to a worker, with what the study knows by now."""
+        if self._counsel is None:
+            self._executor.submit(asked.number, asked.candidate)
+            return
+        brief = self._counsel.brief(asked.number, asked.candidate, asked.params, self._front)
+        self._executor.submit(asked.number, asked.candidate, brief)
+
+    def _under_way(self) -> set[str]:
+        seated = [*self._running.values(), *(running for running, _ in self._suspects)]
+        return {asked.candidate.digest for asked in (*self._ahead, *(running.asked for running in seated))}
 
     def _back(self, number: int, outcome: Outcome) -> None:
-        running = self._running[number]
+        running, self._idle_asks = self._running[number], False
         if isinstance(outcome, Failed) and outcome.fault == "device":
-            raise Paused(f"the study '{self._study.study_name}' pauses: {outcome.error}; everything is kept")
+            raise Paused(f"the study '{self._book.name}' pauses: {outcome.error}; everything is kept")
         if isinstance(outcome, Failed) and outcome.fault == "infrastructure":
             if running.attempts <= MOST_RETRIES:
-                running.attempts += 1
+                running.attempts, running.since = running.attempts + 1, self._clock.now()
                 self._display.say(f"trial {number}: {outcome.error}; trying it again")
-                self._executor.submit(number, running.candidate)
+                self._submit(running.asked)
                 return
             del self._running[number]
             self._suspect(running, outcome)
             return
         del self._running[number]
+        self._time(running, outcome)
         self._blame_suspects()  # for workers do outlive other candidates
         self._end(running, judged(outcome, self._facts.plan) or outcome)
 
+    def _time(self, running: _Running, outcome: Outcome) -> None:
+        """Take note of what a trial took: of its worker's time, where that is told."""
+        stages, since = outcome.evidence.seconds, self._clock.now() - running.since
+        self._use.came_back(stages, since)
+        self._pace.took(outcome.state, sum(stages.values()) or since, counts=outcome.state in COUNTED)
+
     def _end(self, running: _Running, outcome: Outcome) -> None:
-        number = running.trial.number
-        finish(self._study, running.trial, outcome, self._facts.plan)
-        self._take_note(
-            TrialRecord(number=number, state=outcome.state, candidate=running.candidate, outcome=outcome)
-        )
+        asked = running.asked
+        self._book.finish(asked, outcome)
+        record = _record(asked, outcome)
+        self._take_note(record)
+        if self._counsel is not None:
+            self._harvest(self._counsel, record, asked.params)
+
+    def _harvest(self, counsel: Counsel, trial: TrialRecord, params: Mapping[str, Any]) -> None:
+        """Learn from a trial that ended, and add the other forms of its network that are worth it."""
+        counsel.lessons.learn(trial)
+        self._add_forms(counsel, trial, params)
+        counsel.audit(trial, self._front)
+
+    def _make_up(self, counsel: Counsel) -> None:
+        """Add the forms that a kill left out, which can be those of the newest trials alone."""
+        reaped = [trial for trial in self._trials if trial.evidence.harvest]
+        newest = sorted(reaped, key=lambda trial: trial.number)[-MADE_UP * self._executor.capacity :]
+        for trial in newest:
+            self._add_forms(counsel, trial, self._book.params(trial.number))
+
+    def _add_forms(self, counsel: Counsel, trial: TrialRecord, params: Mapping[str, Any]) -> None:
+        for form, offer in counsel.reaped(trial, params):
+            assert form.outcome is not None  # what has none is not reaped
+            if offer.candidate.digest in self._seen:
+                continue
+            number = self._book.add(
+                trial.number, offer.candidate, offer.params, offer.distributions, form.outcome
+            )
+            self._take_note(form.model_copy(update={"number": number}))
 
     def _suspect(self, running: _Running, outcome: Failed) -> None:
         """Put a candidate aside that no worker outlived; it still runs, as far as the study knows.
@@ -219,13 +292,13 @@ class Driver:
 
     def _take_note(self, record: TrialRecord) -> None:
         assert record.candidate is not None
-        self._trials.append(record)
+        insort(self._trials, record, key=attrgetter("number"))
         self._seen[record.candidate.digest] = record
         self._states[record.state] += 1
-        self._fresh += record.state in COUNTED
+        self._counted += record.counts
         if record.state == "measured":
             self._barren = self._news = 0
-            self._front = front((*self._front, record), self._facts.plan.goals)
+            self._front = joined(self._front, record, self._facts.plan.goals)
         else:
             self._news += 1
         self._ledger.record(self.record, [record])
@@ -239,24 +312,14 @@ class Driver:
                 "is done with it"
             )
             return
-        raise NothingFits(nearest(self._trials, self._study.study_name))
+        raise NothingFits(nearest(self._trials, self._book.name, PATIENCE))
 
 
-def nearest(trials: list[TrialRecord], study: str) -> str:
-    """Say which limit binds and how near the nearest trial came to keeping all of them."""
-    infeasible = [
-        (sum(violation.excess for violation in t.outcome.violations), t.number, t.outcome.violations)
-        for t in trials
-        if isinstance(t.outcome, Infeasible)
-    ]
-    if not infeasible:
-        return (
-            f"{PATIENCE} asks in a row brought no new candidate that could be measured; "
-            f"`edgesearch trials {study}` says why"
-        )
-    _, number, broken = min(infeasible, key=lambda found: found[:2])
-    worst = max(broken, key=lambda violation: violation.excess)
-    return (
-        f"no new candidate fits after {PATIENCE} asks in a row: the limit {worst.metric} {worst.limit:g} "
-        f"binds, the nearest was trial {number} with {worst.value:.6g}; relax the limit or widen the ranges"
+def _record(asked: Asked, outcome: Outcome, parent: int | None = None) -> TrialRecord:
+    return TrialRecord(
+        number=asked.number,
+        state=outcome.state,
+        candidate=asked.candidate,
+        outcome=outcome,
+        parent=parent,
     )

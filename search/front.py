@@ -1,6 +1,6 @@
 """The Pareto front of a study: which measured trials nothing else beats in every objective."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from objectives.goals import Goal, limited_metric
 from search.trial import TrialRecord
@@ -74,6 +74,37 @@ def front(records: Iterable[TrialRecord], goals: Iterable[Goal]) -> tuple[TrialR
         if keep
     )
     return tuple(record for _, _, record in ranked)
+
+
+def joined(
+    points: Sequence[TrialRecord], record: TrialRecord, goals: Iterable[Goal]
+) -> tuple[TrialRecord, ...]:
+    """Return the front of some points and one more trial, where the points are a front already.
+
+    It is what `front` returns for all of them, for the price of one pass; the trial's candidate is not yet
+    among the points'.
+    """
+    goals = tuple(goals)
+    objectives = [goal for goal in goals if goal.objective]
+    if not eligible((record,), goals):
+        return tuple(points)
+
+    def place(trial: TrialRecord) -> tuple[float, ...]:
+        values = figures(trial)
+        return (*(loss(goal, values[goal.metric]) for goal in objectives), trial.number)
+
+    new, known = place(record), [(place(point), point) for point in points]
+    if any(_before(other, new) for other, _ in known):
+        return tuple(points)
+    kept = [(other, point) for other, point in known if not _before(new, other)]
+    return tuple(point for _, point in sorted([*kept, (new, record)], key=lambda found: found[0]))
+
+
+def _before(places: Sequence[float], others: Sequence[float]) -> bool:
+    """Tell whether losses, with a number at their end, leave others no room on the front."""
+    if places[:-1] == others[:-1]:
+        return places[-1] < others[-1]
+    return all(a <= b for a, b in zip(places[:-1], others[:-1], strict=True))
 
 
 def best_of(records: Iterable[TrialRecord], goal: Goal) -> TrialRecord | None:

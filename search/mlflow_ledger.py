@@ -33,9 +33,11 @@ from hardware_profiles.artifact import ArtifactStore
 from search.errors import StudyError
 from search.front import front
 from search.mlflow_values import (
+    HARVEST,
     STATUS,
     Point,
     experiment_tags,
+    harvest_rows,
     progress,
     quiet_mlflow,
     seconds,
@@ -183,6 +185,8 @@ class MlflowLedger:
         if (known.record, known.status) == (tags["edgesearch.record"], status):
             return
         self._log_model(client, known.run_id, trial)
+        if forms := harvest_rows(trial):
+            client.log_dict(known.run_id, _as_table(forms), HARVEST)
         *early, last = _batches(_metrics(trial_points(trial), known.start_ms))
         for batch in early:
             client.log_batch(known.run_id, batch)
@@ -284,6 +288,11 @@ def _params(values: Mapping[str, str]) -> "list[Param]":
     from mlflow.entities import Param
 
     return [Param(name, value) for name, value in values.items()]
+
+
+def _as_table(rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """Return rows as MLflow's pages show a table (`log_table` would append to what is there)."""
+    return {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
 
 
 def _tags(values: Mapping[str, str]) -> "list[RunTag]":

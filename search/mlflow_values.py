@@ -5,9 +5,9 @@ Every child run has the same metric keys where its trial knows the figure: `accu
 `compressed_bytes`, `arena_bytes`, `energy_mj`, those of the user's own by their references
 (`package.module:Objective`), `sparsity_reached`, `sparsity_overall`, `float_accuracy`, `parameters`,
 `seconds` and `seconds_STAGE`;
-the learning curve is `loss` and `valid` by epoch. Values that are not finite are left out, for MLflow
-stores infinity as 1.8e308. The parent run has, by the number of ended trials: `hypervolume`,
-`front_size`, `best_OBJECTIVE`, `trials_STATE`.
+the learning curve is `loss`, `valid` and, where it was looked at, `averaged` by epoch. Values that are not
+finite are left out, for MLflow stores infinity as 1.8e308. The parent run has, by the number of ended
+trials: `hypervolume`, `front_size`, `best_OBJECTIVE`, `trials_STATE`.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from search.front import best_of, figures, front
 from search.hypervolume import hypervolume
 from search.secrets import redact
-from search.tables import SHOWN, Cell, flat_parameters, rows
+from search.tables import SHOWN, Cell, describe_compression, flat_parameters, rows
 from search.trial import State, StudyRecord, TrialRecord
 from spaces.value import digest
 
@@ -53,8 +53,14 @@ ENDED: tuple[State, ...] = ("measured", "infeasible", "stopped", "failed")
 FRONT_COLUMNS = (
     "trial", "accuracy", "latency_ms", "latency_low_ms", "latency_high_ms", "latency_median_ms",
     "latency_p90_ms", "model_bytes", "compressed_bytes", "arena_bytes", "energy_mj", "precision",
-    "sparsity_reached", "parameters", "provenance", "architecture",
+    "sparsity_reached", "parameters", "provenance", "confirmed_latency_ms", "latency_agrees",
+    "confirmed_accuracy", "confirmed_accuracy_spread", "confirmed_trainings", "architecture",
 )  # fmt: skip
+TWICE = ("confirmed_latency_ms", "latency_agrees", "confirmed_accuracy", "confirmed_accuracy_spread")
+"""What the parent run's description says of a front that was looked at twice."""
+HARVEST = "harvest.json"
+"""The table of the other forms that were made of a trial's network, in its run."""
+HARVEST_COLUMNS = ("accuracy", "latency_ms", "model_bytes", "compressed_bytes", "arena_bytes", "energy_mj")
 VIEW = "edgesearch"
 """The key of the view that MLflow's table of runs opens with (`viewStateShareKey`)."""
 LONGEST_TEXT = 5000  # MLflow takes 6000 characters in a parameter and 8000 in a tag
@@ -89,6 +95,8 @@ def trial_points(trial: TrialRecord) -> list[Point]:
     points = [Point(key, value) for key, value in found.items()]
     for epoch in trial.evidence.curve:
         points += [Point("loss", epoch.loss, epoch.epoch), Point("valid", epoch.valid, epoch.epoch)]
+        if epoch.averaged is not None:
+            points.append(Point("averaged", epoch.averaged, epoch.epoch))
     return _finite(points)
 
 
@@ -122,9 +130,14 @@ def trial_tags(trial: TrialRecord) -> dict[str, str]:
         "artifact": trial.evidence.artifact,
         "duplicate_of": trial.duplicate_of,
         "retry_of": trial.retry_of,
+        "parent": trial.parent,
+        "forms": len(trial.evidence.harvest) or None,
+        "doubt": trial.evidence.doubt.reason if trial.evidence.doubt else None,
         "record": digest(trial),
     }
     note = {"mlflow.note.content": trial.reason} if trial.reason else {}
+    if trial.evidence.harvest:
+        note["mlflow.loggedArtifacts"] = json.dumps([{"path": HARVEST, "type": "table"}])
     return _texts({**{f"edgesearch.{name}": value for name, value in tags.items()}, **note})
 
 
@@ -149,6 +162,21 @@ def experiment_tags(study: StudyRecord) -> dict[str, str]:
         "mlflow.note.content": f"Study {study.name}: {study.data.name} on {study.profile.name}",
         f"mlflow.sharedViewState.{VIEW}": json.dumps(view),
     }
+
+
+def harvest_rows(trial: TrialRecord) -> list[dict[str, Cell]]:
+    """Return the other forms of a trial's network, one row each, with why there is no more known of one."""
+    return [
+        {
+            "compression": describe_compression(made.compression),
+            **dict.fromkeys(HARVEST_COLUMNS),
+            **{m.metric: m.value for m in made.measurements if m.metric in HARVEST_COLUMNS},
+            "seconds": made.seconds,
+            "artifact": made.artifact,
+            "why_not": made.error,
+        }
+        for made in trial.evidence.harvest
+    ]
 
 
 def study_params(study: StudyRecord) -> dict[str, str]:
@@ -218,17 +246,18 @@ def front_frame(study: StudyRecord) -> "DataFrame":
     import pandas as pd
 
     columns = [*FRONT_COLUMNS, *study.plan.own_objectives]
-    return pd.DataFrame(rows(front(study.trials, study.goals)), columns=columns)
+    return pd.DataFrame(rows(front(study.trials, study.goals), study), columns=columns)
 
 
 def front_markdown(study: StudyRecord) -> str:
     """Return the front as a Markdown table with the counts above it: the parent run's description."""
     ended = {state: sum(trial.state == state for trial in study.trials) for state in ENDED}
     more = [goal.metric for goal in study.goals if goal.metric not in SHOWN]
-    shown = ("trial", *SHOWN, *more, "precision", "architecture")
+    twice = TWICE if study.confirmations else ()
+    shown = ("trial", *SHOWN, *more, *twice, "precision", "architecture")
     lines = [", ".join(f"{count} {state}" for state, count in ended.items()), ""]
     lines += ["| " + " | ".join(shown) + " |", "|" + "---|" * len(shown)]
-    for cells in rows(front(study.trials, study.goals)):
+    for cells in rows(front(study.trials, study.goals), study):
         lines.append("| " + " | ".join(_short(cells.get(name)) for name in shown) + " |")
     return "\n".join(lines)
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hardware_profiles.connection import Connection
+    from search.limits import Limits
     from search.places import Places
-    from search.plan import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 PIPED_COLUMNS = 160
@@ -95,7 +95,7 @@ def checked_limits(given: dict[str, Any]) -> Limits:
     from pydantic import ValidationError
 
     from search.errors import StudyError
-    from search.plan import Limits
+    from search.limits import Limits
 
     try:
         return Limits.model_validate(given)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -15,16 +15,15 @@ from objectives.datasets.spec import DataSpec
 from objectives.goals import Direction, Goal
 from objectives.own import load_objective
 from search.errors import StudyError
-from search.units import parse_bytes, parse_ms
+from search.limits import METRICS, Firmware, Limits
 from spaces.chooser import Choices, Integers, Range, Reals
 from spaces.value import Value
 
-Metric = Literal["accuracy", "latency_ms", "model_bytes", "compressed_bytes", "arena_bytes", "energy_mj"]
-METRICS: tuple[Metric, ...] = get_args(Metric)
-"""All of ours that can be an objective, a limit or both, in a fixed order."""
 OBJECTIVES: tuple[str, ...] = ("accuracy", "latency_ms", "model_bytes")
 """What is optimised unless the plan says otherwise, where a device stores models as they are."""
 NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,99}")
+Part = Literal["ladder", "screening", "stopping", "harvest"]
+"""What a strategy may do besides asking its sampler (see `search/strategies.py`)."""
 SHARES = ("accuracy", "balanced-accuracy", "f1-macro")
 """The metrics that are shares: a limit on one lies in (0, 1]."""
 
@@ -42,53 +41,6 @@ def _range(value: object) -> object:
         return value
     whole = all(isinstance(v, int) for k, v in value.items() if k in ("low", "high", "step"))
     return {"type": "integers" if whole else "reals", **value}
-
-
-class Limits(Value):
-    """Hard limits: what breaks one cannot be on the front.
-
-    `accuracy_drop` is in points against the network that was brought: hundredths of a metric to maximise,
-    hundredths of the network's own value of one to minimise. `accuracy_against_model` is what that comes to,
-    and is set when the network was measured. `left_model_bytes` and `left_arena_bytes` are what a
-    microcontroller's firmware leaves, and are set when that is known.
-    """
-
-    accuracy: float | None = None
-    latency_ms: Annotated[float, Field(gt=0), BeforeValidator(parse_ms)] | None = None
-    model_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
-    compressed_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
-    arena_bytes: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
-    energy_mj: Annotated[float, Field(gt=0)] | None = None
-    left_model_bytes: Annotated[int, Field(gt=0)] | None = None
-    left_arena_bytes: Annotated[int, Field(gt=0)] | None = None
-    accuracy_drop: Annotated[float, Field(ge=0)] | None = None
-    accuracy_against_model: float | None = None
-
-    def bounds(self, direction: Direction) -> dict[Metric, float | None]:
-        """Return the bound on each metric, of two on the same one the stricter."""
-        given = [v for v in (self.accuracy, self.accuracy_against_model) if v is not None]
-        strictest = max(given) if direction == "maximize" and given else min(given, default=None)
-        return {
-            "accuracy": strictest,
-            "latency_ms": self.latency_ms,
-            "model_bytes": _least(self.model_bytes, self.left_model_bytes),
-            "compressed_bytes": self.compressed_bytes,
-            "arena_bytes": _least(self.arena_bytes, self.left_arena_bytes),
-            "energy_mj": self.energy_mj,
-        }
-
-
-def _least(*bounds: float | None) -> float | None:
-    return min((bound for bound in bounds if bound is not None), default=None)
-
-
-class Firmware(Value):
-    """A microcontroller's flash and RAM, if they are not the profile's, and the user's own part of them."""
-
-    flash: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
-    ram: Annotated[int, Field(gt=0), BeforeValidator(parse_bytes)] | None = None
-    reserve_flash: Annotated[int, Field(ge=0), BeforeValidator(parse_bytes)] = 0
-    reserve_ram: Annotated[int, Field(ge=0), BeforeValidator(parse_bytes)] = 0
 
 
 class StudyPlan(Value):
@@ -123,6 +75,11 @@ class StudyPlan(Value):
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     workers: Annotated[int, Field(ge=1)] | None = None
     name: str | None = None
+    strategy: str = "frugal"
+    without: tuple[Part, ...] = ()
+    sampler: str | None = None
+    augment: str = "auto"
+    confirm: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("name")
     @classmethod

@@ -21,7 +21,8 @@ from objectives.goals import Goal, Violation, violations
 from search.errors import StudyError
 from search.front import figures, front, loss
 from search.hypervolume import scales_of
-from search.plan import METRICS, Limits, StudyPlan
+from search.limits import METRICS, Limits
+from search.plan import StudyPlan
 from search.trial import StudyRecord, TrialRecord
 
 Preference = Literal["accuracy", "latency", "size", "balanced"]

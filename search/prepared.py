@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -23,7 +23,7 @@ from objectives.datasets.prepare import prepare
 from objectives.datasets.spec import DataSummary
 from objectives.metrics import load_metric
 from search.asking import Asker, refuse_wider
-from search.carried import carried
+from search.beginning import handed_to, ladder_of
 from search.errors import StudyError
 from search.facts import facts_of
 from search.home import writing
@@ -39,25 +39,25 @@ from search.reach import (
     within_firmware,
 )
 from search.rejudge import recovered, rejudge
+from search.samplers import sampler_of, seed_at
 from search.status import Display
 from search.storage import (
     Facts,
     create,
-    experimental,
     load,
-    quiet_optuna,
     read_facts,
     study_names,
     taken,
     write_facts,
 )
+from search.strategies import strategy_of
 from search.telling import requeue
 from spaces.brought import AS_IT_IS, Brought
 from spaces.candidate import LAST_FIELD, Lever, Precision, Problem
 from spaces.candidate import TRAINABLE_PRECISIONS as INTEGERS
 from spaces.catalog import DEFAULTS, load_space
 from spaces.chooser import Choices, Integers, Reals
-from spaces.recipe import suggested
+from spaces.recipe import augmented, suggested
 from spaces.space import Space, narrow
 from spaces.value import digest
 
@@ -93,6 +93,7 @@ class Prepared:
         if plan.space is not None:
             load_space(plan.space)
         load_metric(plan.metric, plan.metric_direction)
+        strategy_of(plan)
         found = probe(device, plan.threads, say)
         places.home.ensure_writable()
         model = import_model(Path(plan.model).expanduser(), places.home.models) if plan.model else None
@@ -115,12 +116,13 @@ class Prepared:
     def ranges(self) -> dict[str, Integers | Reals | Choices]:
         """What is searched: the space's ranges, those levers that pay here, and what the plan says of them.
 
-        Raises SpaceError for ranges of the plan that the space does not have, StudyError for a precision
-        that the device does not run.
+        Raises SpaceError for ranges of the plan that the space does not have and for an augmentation that
+        such data do not have, StudyError for a precision that the device does not run.
         """
         refuse_precisions(self.plan, self.device, self._precisions)
-        whole = self.space.ranges(self.problem)
-        return narrow(whole, {**suggested(whole, self.problem), **self.plan.ranges})
+        whole, problem = self.space.ranges(self.problem), self.problem
+        fixed = augmented(whole, problem, self.plan.augment)
+        return narrow(whole, {**suggested(whole, problem), **fixed, **self.plan.ranges})
 
     @property
     def problem(self) -> Problem:
@@ -242,13 +244,15 @@ class Prepared:
             study = rejudge(study, facts)
         elif before != plan:
             write_facts(study, facts)
-        study.sampler = sampler(facts, len(study.get_trials(deepcopy=False)))
+        trials = len(study.get_trials(deepcopy=False))
+        study.sampler = sampler_of(strategy_of(plan).sampler, seed_at(plan.seed, trials))
         return study, facts
 
     def _made(self, display: Display) -> optuna.Study:
         if self.device.runner is not None:
             display.say(f"measuring what the anchor model takes on {self.profile.title}")
-        handed_on = self._carried
+        handed_on = handed_to(self)
+        climbed = ladder_of(self, self.plan.trials - len(handed_on))
         facts = facts_of(self)
         if self.plan.only_carried:
             everything = facts.plan.model_copy(update={"trials": len(handed_on)})
@@ -256,20 +260,10 @@ class Prepared:
         study = create(self.places.opened, self.name, facts.plan.goals)
         if self.model is not None:
             study.enqueue_trial(dict(AS_IT_IS))
-        for params in handed_on:
+        for params in (*handed_on, *climbed):
             study.enqueue_trial(params)
         write_facts(study, facts)  # last: a study without facts was cut off while it was made
         return study
-
-    @property
-    def _carried(self) -> tuple[dict[str, Any], ...]:
-        """What another study hands on to begin with."""
-        if self.plan.source == self.name:
-            raise StudyError(
-                f"the study '{self.name}' is this very one, for it has the same device and goals; name "
-                "another --device, or another --name"
-            )
-        return () if self.plan.source is None else carried(self.places, self.plan, self.problem)
 
     def _refuse_changes(self, facts: Facts) -> None:
         then, now = (found.get("latency", "measured") for found in (facts.identity, self.identity))
@@ -287,13 +281,6 @@ class Prepared:
     def _refuse_wider(self, facts: Facts) -> None:
         refuse_wider(self.name, facts.ranges, self.ranges)
         Asker(self.space, facts.model_copy(update={"plan": self.plan}))
-
-
-def sampler(facts: Facts, trials: int) -> Any:
-    """Return the multivariate TPE sampler, seeded so that a study taken up again does not repeat itself."""
-    seed = int.from_bytes(hashlib.sha256(f"{facts.plan.seed}/{trials}".encode()).digest()[:4])
-    with experimental():
-        return quiet_optuna().samplers.TPESampler(multivariate=True, seed=seed)
 
 
 def _targets(data: DataSummary) -> str:

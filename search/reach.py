@@ -14,7 +14,8 @@ from hardware_profiles.profile import HardwareProfile
 from objectives.datasets.spec import Kind
 from objectives.own import load_objective
 from search.errors import StudyError
-from search.plan import Firmware, StudyPlan
+from search.limits import Firmware
+from search.plan import StudyPlan
 from spaces.candidate import Precision
 from spaces.chooser import Choices
 

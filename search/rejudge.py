@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from objectives.outcome import OUTCOME, Measured
+from objectives.outcome import OUTCOME
 from search.storage import DUPLICATE_OF, FACTS, KEPT, OUTCOME_KEY, Facts, create, judged, quiet_optuna
-from search.telling import constraints
+from search.telling import constraints, ending
 
 if TYPE_CHECKING:
     import optuna
@@ -81,12 +81,8 @@ def _judged(trial: FrozenTrial, trials: list[FrozenTrial], plan: StudyPlan) -> F
     if told is None or not trial.state.is_finished():
         return trial
     outcome, states = judged(OUTCOME.validate_json(told), plan), optuna.trial.TrialState
-    values, state = None, states.PRUNED
-    if outcome is None:  # nothing is known of it any more: it may be proposed
-        state = states.FAIL
-    elif isinstance(outcome, Measured):
-        state = states.COMPLETE
-        values = [outcome.evidence.values[goal.metric] for goal in plan.goals if goal.objective]
+    # Where nothing is known of it any more, it may be proposed.
+    state, values = (states.FAIL, None) if outcome is None else ending(outcome, plan)
     own = {key: value for key, value in trial.system_attrs.items() if not key.startswith(_CONSTRAINT)}
     again: FrozenTrial = optuna.trial.create_trial(
         state=state,

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hardware_profiles.measurement import Latency, Measurement
 from objectives.normalise import Normaliser
+from search.confirmation import Confirmation
 from search.errors import StudyError
 from search.front import figures
 from search.tables import describe_compression, describe_network
@@ -144,6 +145,11 @@ class Shipment:
         return self.record.candidate
 
     @property
+    def confirmation(self) -> Confirmation | None:
+        """What looking twice at this file showed, None where nobody did."""
+        return self.study.confirmation(self.record)
+
+    @property
     def not_needed(self) -> tuple[str, ...]:
         """The columns of a table or the channels of a series that the model does not look at, by name."""
         used, data = self.record.evidence.inputs_used, self.study.data
@@ -176,6 +182,7 @@ def manifest(shipment: Shipment) -> dict[str, Any]:
         "profile": study.profile.model_dump(mode="json"),
         "accuracy": _accuracy(shipment),
         "latency": _latency(shipment),
+        "confirmation": _confirmation(shipment),
         "memory": _other(shipment, "arena_bytes"),
         "energy": _other(shipment, "energy_mj"),
         "bytes": {
@@ -221,6 +228,11 @@ def _latency(shipment: Shipment) -> dict[str, Any]:
     timed = shipment.timed
     known = {"latency_ms": timed.value, "low_ms": timed.low, "high_ms": timed.high}
     return {**known, **timed.source.model_dump(mode="json"), **threads}
+
+
+def _confirmation(shipment: Shipment) -> dict[str, Any] | None:
+    known = shipment.confirmation
+    return None if known is None else known.model_dump(mode="json", exclude={"trial", "artifact"})
 
 
 def _other(shipment: Shipment, metric: str) -> dict[str, Any] | None:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 from hardware_profiles.measurement import Measurement
 from search.front import best_of
 from search.hypervolume import hypervolume
+from search.limiting import Limiting
 from spaces.value import Value
 
 if TYPE_CHECKING:
     from search.storage import Facts
     from search.trial import State, TrialRecord
-
-COUNTED: tuple[State, ...] = ("measured", "infeasible", "stopped")
-"""The states of the candidates that `--trials` counts."""
 
 
 class Best(Value):
@@ -30,7 +28,8 @@ class Status(Value):
     """A study at one moment of a call.
 
     `done` counts over all calls, `seconds` since this one began; `seconds_left` is None where it cannot
-    be told yet. `hypervolume` is a share of the reference box, in [0, 1].
+    be told yet. `hypervolume` is a share of the reference box, in [0, 1]. `limited_by` says what the trials
+    wait for, None before each worker had its turn.
     """
 
     study: str
@@ -45,6 +44,7 @@ class Status(Value):
     seconds_left: float | None = None
     hypervolume: float
     best: tuple[Best, ...]
+    limited_by: Limiting | None = None
 
 
 class Display(Protocol):
@@ -61,24 +61,24 @@ class Display(Protocol):
 
 
 def counted(trials: Iterable[TrialRecord]) -> int:
-    """Count the candidates that `--trials` means: those that ended measured, stopped or infeasible."""
-    return sum(trial.state in COUNTED for trial in trials)
+    """Count the candidates that `--trials` means (see `TrialRecord.counts`)."""
+    return sum(trial.counts for trial in trials)
 
 
 def status(
-    name: str, states: Counter[State], best: Sequence[TrialRecord], facts: Facts, running: int
+    name: str, done: int, states: Counter[State], best: Sequence[TrialRecord], facts: Facts, running: int
 ) -> Status:
     """Sum up a study but for its times.
 
-    `states` counts its trials, `best` is its front, and `running` trials are under way. Nothing beats the
-    front in any objective, so that the best of each is on it.
+    `done` of its candidates count, `states` counts its trials, `best` is its front, and `running` trials are
+    under way. Nothing beats the front in any objective, so that the best of each is on it.
     """
     goals = facts.plan.goals
     found = [(best_of(best, goal), goal.metric) for goal in goals if goal.objective]
     points = [(trial.number, trial.measurement(metric)) for trial, metric in found if trial is not None]
     return Status(
         study=name,
-        done=sum(states[state] for state in COUNTED),
+        done=done,
         wanted=facts.plan.trials,
         measured=states["measured"],
         infeasible=states["infeasible"],

@@ -21,6 +21,7 @@ from objectives.brought.value import BroughtModel
 from objectives.datasets.spec import DataSummary
 from objectives.goals import Goal, Violation, violations
 from objectives.outcome import OUTCOME, Evidence, Infeasible, Measured, Outcome
+from search.confirmation import confirmations_in
 from search.errors import StudyError
 from search.plan import StudyPlan
 from search.secrets import redact, secrets_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 FACTS, CANDIDATE, OUTCOME_KEY = "edgesearch", "candidate", "outcome"
 DUPLICATE_OF, RETRY_OF, RETRIES, DECLINED = "duplicate_of", "retry_of", "retries", "declined"
+PARENT = "parent"
 KEPT = "~kept"
 """Ends the name of a copy that exists while a study is rewritten; no study of ours can be called so."""
 SQLITE_PATIENCE_S = 60
@@ -196,7 +198,8 @@ def write_facts(study: optuna.Study, facts: Facts) -> None:
 def read_study(study: optuna.Study) -> StudyRecord:
     """Return a study as a value, every trial in it that is not a repetition of another."""
     facts = read_facts(study)
-    return make_record(study.study_name, facts, read_trials(study, facts.plan))
+    record = make_record(study.study_name, facts, read_trials(study, facts.plan))
+    return record.model_copy(update={"confirmations": confirmations_in(study.user_attrs)})
 
 
 def make_record(name: str, facts: Facts, trials: tuple[TrialRecord, ...]) -> StudyRecord:
@@ -247,6 +250,7 @@ def record(trial: optuna.trial.FrozenTrial, plan: StudyPlan) -> TrialRecord | No
         outcome=outcome,
         duplicate_of=attributes.get(DUPLICATE_OF),
         retry_of=attributes.get(RETRY_OF),
+        parent=attributes.get(PARENT),
     )
 
 

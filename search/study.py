@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hardware_profiles.artifact import ArtifactStore
 from hardware_profiles.connect import from_anywhere
 from hardware_profiles.connection import Connection, parse_connection
 from hardware_profiles.errors import Unreachable
 from objectives.setting import Setting
 from search.asking import Asker
+from search.book import Book
+from search.confirm import measure_again, train_again, unconfirmed
+from search.confirmation import confirmations_in
+from search.counsel import Counsel
 from search.driver import Driver
 from search.errors import NothingFits, Paused, StudyError
+from search.executors.pools import EXECUTORS, Open, Pools, cores
 from search.home import Home, find_home
 from search.interrupts import terminable
 from search.lease import Lease
@@ -25,6 +30,7 @@ from search.plan import StudyPlan
 from search.prepared import Prepared
 from search.status import Display, counted
 from search.storage import Facts, reaching, read_facts, read_study, read_trials
+from search.strategies import strategy_of
 from search.telling import requeue
 from search.trial import StudyRecord
 
@@ -34,16 +40,11 @@ if TYPE_CHECKING:
     from search.executors.base import Executor
     from search.ledger import Ledger
 
-__all__ = ["Places", "Prepared", "run_in", "run_study"]
+__all__ = ["Places", "Prepared", "cores", "run_in", "run_study"]
 
 WEIGHTS_BUDGET_BYTES = 2_000_000_000
-READY_TIMEOUT_S = 600.0
 LEDGER_DEADLINE_S = 60.0
 LEDGER_DEADLINE_INTERRUPTED_S = 10.0
-EXECUTORS = ("ray", "in-process")
-
-Open = Callable[[Setting], "Executor"]
-"""Makes an executor of ours for a setting; the study closes it."""
 
 
 def run_study(
@@ -111,37 +112,82 @@ def _drive(prepared: Prepared, executor: str | Open, display: Display) -> StudyR
     with lease.kept(study):
         if facts.plan.only_carried or counted(read_trials(study, facts.plan)) < facts.plan.trials:
             return _run(prepared, study, facts, executor, display)
-        record = read_study(study)
         killed = last is not None and not last.ended
-        if killed or judged_by != facts.plan.goals:  # then the view may differ
-            with _ledger(prepared.places, display) as ledger:
-                sync(record, ledger)
-        return record
+        changed = killed or judged_by != facts.plan.goals  # then the view may differ
+        return _finished(prepared, study, facts, executor, display, changed=changed)
 
 
 def _run(
     prepared: Prepared, study: optuna.Study, facts: Facts, executor: str | Open, display: Display
 ) -> StudyRecord:
-    asker = Asker(prepared.space, facts)
-    start = time.monotonic()
-    with ExitStack() as stack:
-        ledger = stack.enter_context(_ledger(prepared.places, display))
-        setting = setting_of(facts, prepared.places.home, prepared.places.connection)
+    places, start = prepared.places, time.monotonic()
+    with _ledger(places, display) as ledger, Pools(executor, facts.plan, places) as pools:
+        setting = setting_of(facts, places.home, places.connection)
         display.say("starting the workers; TensorFlow takes its time to load")
-        pool = stack.enter_context(_pool(executor, setting, facts.plan, prepared.places))
-        display.say(f"ready after {time.monotonic() - start:.1f} s, workers: {pool.capacity}")
-        driver = Driver(study, facts, asker, pool, ledger, display)
-        try:
-            driver.run()
-        except NothingFits as error:
-            raise NothingFits(str(error), read_study(study)) from error
-        except Paused as error:
-            again = prepared.places.again(tracking=True, device=True)
-            raise Paused(f"{error}; go on with: edgesearch study --name {prepared.name}{again}") from error
-        finally:
-            requeue(study, facts.plan, blame=False)
-            ledger.digest(driver.record)
+        with pools.open(setting) as pool:
+            display.say(f"ready after {time.monotonic() - start:.1f} s, workers: {pool.capacity}")
+            _search(prepared, Book(study, facts, Asker(prepared.space, facts)), study, pool, ledger, display)
+        if facts.plan.timeout_s is None or counted(read_trials(study, facts.plan)) >= facts.plan.trials:
+            _confirm(prepared, study, setting, pools, ledger, display)
     return read_study(study)
+
+
+def _search(
+    prepared: Prepared, book: Book, study: optuna.Study, pool: Executor, ledger: Ledger, display: Display
+) -> None:
+    facts = book.facts
+    counsel = Counsel(book.asker, facts, strategy_of(facts.plan), book.finished())
+    driver = Driver(book, pool, ledger, display, counsel)
+    try:
+        driver.run()
+    except NothingFits as error:
+        raise NothingFits(str(error), read_study(study)) from error
+    except Paused as error:
+        again = prepared.places.again(tracking=True, device=True)
+        raise Paused(f"{error}; go on with: edgesearch study --name {prepared.name}{again}") from error
+    finally:
+        requeue(study, book.facts.plan, blame=False)
+        known = {"confirmations": confirmations_in(study.user_attrs)}
+        ledger.digest(driver.record.model_copy(update=known))
+
+
+def _finished(
+    prepared: Prepared,
+    study: optuna.Study,
+    facts: Facts,
+    executor: str | Open,
+    display: Display,
+    *,
+    changed: bool,
+) -> StudyRecord:
+    """Return a study that has its trials: its front confirmed, and the view of it renewed if it `changed`."""
+    record, places = read_study(study), prepared.places
+    pending = unconfirmed(record, prepared.device, ArtifactStore(places.home.artifacts))
+    if not pending and not changed:
+        return record
+    with _ledger(places, display) as ledger, Pools(executor, facts.plan, places) as pools:
+        if changed:
+            sync(record, ledger)
+        _confirm(prepared, study, setting_of(facts, places.home, places.connection), pools, ledger, display)
+    return read_study(study)
+
+
+def _confirm(
+    prepared: Prepared,
+    study: optuna.Study,
+    setting: Setting,
+    pools: Pools,
+    ledger: Ledger,
+    display: Display,
+) -> None:
+    """Look twice at the front; what that shows is in the view too, even where it was cut short."""
+    before = confirmations_in(study.user_attrs)
+    try:
+        measure_again(study, prepared.device, ArtifactStore(setting.artifacts), display.say)
+        train_again(study, setting, pools.open, display.say)
+    finally:
+        if confirmations_in(study.user_attrs) != before:
+            ledger.digest(read_study(study))
 
 
 def setting_of(facts: Facts, home: Home, connection: Connection | None = None) -> Setting:
@@ -167,42 +213,8 @@ def setting_of(facts: Facts, home: Home, connection: Connection | None = None) -
         model=facts.model,
         models=home.models,
         training=plan.training or plan.model is not None,
+        screening=strategy_of(plan).screening,
     )
-
-
-@contextmanager
-def _pool(kind: str | Open, setting: Setting, plan: StudyPlan, places: Places) -> Iterator[Executor]:
-    """Open the executor of that kind, warm, and end it afterwards."""
-    with ExitStack() as stack:
-        pool = _ray(setting, plan, places, stack) if kind == "ray" else _local(kind, setting)
-        try:
-            yield pool
-        finally:
-            pool.close()
-
-
-def _local(kind: str | Open, setting: Setting) -> Executor:
-    if not isinstance(kind, str):
-        return kind(setting)
-    from search.executors.inprocess import InProcessExecutor
-
-    return InProcessExecutor(setting)
-
-
-def _ray(setting: Setting, plan: StudyPlan, places: Places, stack: ExitStack) -> Executor:
-    from search.executors.on_ray import RayExecutor
-    from search.ray_cluster import start_ray
-
-    workers = plan.workers or cores()
-    stack.enter_context(start_ray(places.home, places.ray, workers))
-    stack.enter_context(terminable())  # Ray has put a handler of its own in the place of ours
-    pool = RayExecutor(setting, workers)
-    try:
-        pool.wait_until_ready(READY_TIMEOUT_S)
-    except BaseException:
-        pool.close()
-        raise
-    return pool
 
 
 @contextmanager
@@ -225,13 +237,7 @@ def _ledger(places: Places, display: Display) -> Iterator[Ledger]:
 
 def mlflow_ledger(places: Places) -> Ledger:
     """Return the MLflow view: in the home, or on the server of the tracking URI."""
-    from hardware_profiles.artifact import ArtifactStore
     from search.mlflow_ledger import MlflowLedger
 
     root = None if places.tracking_uri else places.home.mlflow_artifacts
     return MlflowLedger(places.tracking, root, ArtifactStore(places.home.artifacts))
-
-
-def cores() -> int:
-    """Count the processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

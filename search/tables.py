@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, assert_never
 
 from objectives.datasets.callables import is_reference
+from search.confirmation_cells import confirmed, looked_at_twice
 from search.front import figures
 from search.trial import StudyRecord, TrialRecord
 from search.units import human_bytes, human_figure, human_ms, three_digits, time_unit
@@ -137,6 +138,7 @@ def row(record: TrialRecord) -> dict[str, Cell]:
         "reason": record.reason,
         "duplicate_of": record.duplicate_of,
         "retry_of": record.retry_of,
+        "parent": record.parent,
         "candidate": candidate.digest if candidate else None,
         **(flat_parameters(candidate) if candidate else {}),
     }
@@ -155,10 +157,16 @@ def _provenance(record: TrialRecord, metric: str) -> str | None:
 def rows(records: Iterable[TrialRecord], study: StudyRecord | None = None) -> list[dict[str, Cell]]:
     """Return the trials as rows in the order given.
 
-    Of a study of a network that was brought, each says the difference to that network (see `changes`).
+    Of a study each says what looking twice showed (see `confirmed`), and where a network was brought the
+    difference to that (see `changes`).
     """
-    base = study.as_it_is if study else None
-    return [row(record) if base is None else {**row(record), **changes(record, base)} for record in records]
+    if study is None:
+        return [row(record) for record in records]
+    base = study.as_it_is
+    return [
+        {**row(record), **confirmed(record, study), **({} if base is None else changes(record, base))}
+        for record in records
+    ]
 
 
 CHANGED = ("latency_ms", "model_bytes", "compressed_bytes")
@@ -220,12 +228,14 @@ def front_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
     shown = tuple(records)
     words = provenances(shown)
     more = [metric for goal in study.goals if (metric := goal.metric) not in SHOWN]
+    twice = looked_at_twice(shown, study)
     table = Table(title=Text(f"Pareto front of {study.name} on {study.profile.name}"), title_justify="left")
-    for heading in ("trial", study.plan.metric, f"latency ({words})", "size", "deflated", *map(_head, more)):
+    told = (study.plan.metric, f"latency ({words})", "size", "deflated", *map(_head, more), *twice)
+    for heading in ("trial", *told):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     for heading in ("compression", "architecture"):
         table.add_column(heading, overflow="fold")
-    for record in shown:
+    for i, record in enumerate(shown):
         cells, base = row(record), study.as_it_is
         word = f" {cells['provenance']}" if "," in words and cells["provenance"] else ""
         table.add_row(
@@ -235,6 +245,7 @@ def front_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
             _size_text(cells["model_bytes"]) + _change(record, base, "model_bytes_change_percent"),
             _size_text(cells["compressed_bytes"]) + _change(record, base, "compressed_bytes_change_percent"),
             *(_figure(metric, cells.get(metric)) for metric in more),
+            *(column[i] for column in twice.values()),
             str(cells["compression"] or "–"),
             str(cells.get("architecture", "–")),
         )
@@ -279,7 +290,8 @@ def trials_table(records: Iterable[TrialRecord], study: StudyRecord) -> "Table":
 
 
 def _tried(cells: dict[str, Cell]) -> str:
-    return " · ".join(str(cells[key]) for key in ("architecture", "compression") if cells.get(key)) or "–"
+    tried = " · ".join(str(cells[key]) for key in ("architecture", "compression") if cells.get(key)) or "–"
+    return tried if cells["parent"] is None else f"{tried} (a form of trial {cells['parent']})"
 
 
 def _fraction(value: Cell) -> str:

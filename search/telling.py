@@ -45,23 +45,26 @@ def tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome, plan: Study
     for metric, value in constraints(outcome, plan).items():
         if metric not in known:  # a constraint is written once
             trial.set_constraint(metric, value)
-    if isinstance(outcome, Measured):
-        values = outcome.evidence.values
-        study.tell(trial, [values[goal.metric] for goal in plan.goals if goal.objective])
-    else:
-        study.tell(trial, state=quiet_optuna().trial.TrialState.PRUNED)
+    state, values = ending(outcome, plan)
+    study.tell(trial, values, state=state)
 
 
-def decline(
-    study: optuna.Study, trial: optuna.Trial, reason: str, plan: StudyPlan, *, steer_away: bool
-) -> None:
-    """End an ask that led to no candidate of its own."""
+def ending(outcome: Outcome, plan: StudyPlan) -> tuple[optuna.trial.TrialState, list[float] | None]:
+    """Return the state in which a trial with that outcome ends, and its values, one per objective."""
     states = quiet_optuna().trial.TrialState
-    trial.set_user_attr(DECLINED, reason)
-    if steer_away:
-        for metric in plan.metrics:  # a sampler that knows constraints wants them of every trial
-            trial.set_constraint(metric, 0.0)
-    study.tell(trial, state=states.PRUNED if steer_away else states.FAIL)
+    if not isinstance(outcome, Measured):
+        return states.PRUNED, None
+    values = outcome.evidence.values
+    return states.COMPLETE, [values[goal.metric] for goal in plan.goals if goal.objective]
+
+
+def declined(plan: StudyPlan, *, steer_away: bool) -> tuple[optuna.trial.TrialState, None, dict[str, float]]:
+    """Return state, values and constraints of an ask that led to no candidate of its own."""
+    states = quiet_optuna().trial.TrialState
+    if not steer_away:
+        return states.FAIL, None, {}
+    # A sampler that knows constraints wants them of every trial.
+    return states.PRUNED, None, dict.fromkeys(plan.metrics, 0.0)
 
 
 def constraints(outcome: Outcome, plan: StudyPlan) -> dict[str, float]:

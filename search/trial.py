@@ -9,6 +9,7 @@ from objectives.brought.value import BroughtModel
 from objectives.datasets.spec import DataSummary
 from objectives.goals import Goal
 from objectives.outcome import Evidence, Failed, Infeasible, Outcome, Stopped
+from search.confirmation import Confirmation
 from search.plan import StudyPlan
 from spaces.candidate import Candidate, Compression
 from spaces.value import Value
@@ -16,8 +17,15 @@ from spaces.value import Value
 State = Literal["measured", "infeasible", "stopped", "failed", "running", "waiting"]
 
 
+COUNTED: tuple[State, ...] = ("measured", "infeasible", "stopped")
+"""The states in which a candidate counts for `--trials`."""
+
+
 class TrialRecord(Value):
-    """One trial: the candidate and how it ended, or that it runs or waits."""
+    """One trial: the candidate and how it ended, or that it runs or waits.
+
+    `parent` is the trial whose network it is another form of, None for one that was asked.
+    """
 
     number: int
     state: State
@@ -25,6 +33,12 @@ class TrialRecord(Value):
     outcome: Outcome | None = None
     duplicate_of: int | None = None
     retry_of: int | None = None
+    parent: int | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether `--trials` counts it: it was asked, and ended measured, stopped or infeasible."""
+        return self.parent is None and self.state in COUNTED
 
     @property
     def evidence(self) -> Evidence:
@@ -76,6 +90,12 @@ class StudyRecord(Value):
     versions: dict[str, str]
     trials: tuple[TrialRecord, ...]
     model: BroughtModel | None = None
+    confirmations: tuple[Confirmation, ...] = ()
+
+    def confirmation(self, trial: TrialRecord) -> Confirmation | None:
+        """Return what looking twice at a trial's file showed, None where nobody did."""
+        wanted = trial.evidence.artifact
+        return next((known for known in self.confirmations if known.artifact == wanted), None)
 
     @property
     def task(self) -> str:

@@ -11,11 +11,18 @@ Precision = Literal["float32", "float16", "dynamic-int8", "int8", "int16x8", "in
 Quantization = Literal["post-training", "aware"]
 Optimizer = Literal["adam", "sgd", "rmsprop"]
 Kind = Literal["table", "image", "series"]
+Augmentation = Literal["none", "shift", "shift-flip", "cutout", "jitter", "scale"]
 AXES: dict[Kind, str] = {
     "table": "(columns,)",
     "image": "(height, width, channels)",
     "series": "(time, 1, channels)",
 }
+AUGMENTATIONS: dict[Kind, tuple[Augmentation, ...]] = {
+    "table": ("none",),
+    "image": ("none", "shift", "shift-flip", "cutout"),
+    "series": ("none", "shift", "jitter", "scale"),
+}
+"""How a training may change its samples at random, by the data's kind (see `objectives/augment.py`)."""
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic-int8", "int8", "int16x8", "int4")
 TRAINABLE_PRECISIONS: tuple[Precision, ...] = ("int8", "int4")
 """Those that a network can be made aware of while it is trained."""
@@ -73,7 +80,10 @@ Reduction = Annotated[Rfe | Pca | Resize, Field(discriminator="type")]
 
 
 class Training(Value):
-    """How the weights are found. `l1` and `l2` are factors on the kernels; `dropout` a fraction."""
+    """How the weights are found. `l1` and `l2` are factors on the kernels; `dropout` a fraction.
+
+    `augmentation` says how the samples are changed while it learns.
+    """
 
     optimizer: Optimizer = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -82,6 +92,7 @@ class Training(Value):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     l1: Annotated[float, Field(ge=0)] = 0.0
     l2: Annotated[float, Field(ge=0)] = 0.0
+    augmentation: Augmentation = "none"
 
 
 class Compression(Value):

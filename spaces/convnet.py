@@ -6,6 +6,8 @@ ResNet (He et al. 2015, residual blocks), at the sizes of MLPerf Tiny.
 
 from spaces.candidate import Candidate, Kind, Problem
 from spaces.chooser import Choices, Integers, Pick, Reals
+from spaces.designs import image_designs
+from spaces.ladder import Design
 from spaces.layers import Block, Conv, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual
 from spaces.recipe import pick_candidate, pick_dense, recipe_ranges
 
@@ -43,6 +45,10 @@ class ConvNet:
         layers = pick_blocks(pick, sides)
         head = GlobalPool() if pick.option("head") == "global-pool" else Flatten()
         return pick_candidate(pick, (*layers, head, *pick_dense(pick, pick.integer("dense"))))
+
+    def ladder(self, problem: Problem) -> tuple[Design, ...]:
+        """Return the designs to begin with."""
+        return image_designs(problem)
 
 
 def pick_blocks(pick: Pick, sides: Sides) -> tuple[Layer, ...]:

@@ -2,6 +2,8 @@
 
 from spaces.candidate import Candidate, Kind, Problem
 from spaces.chooser import Choices, Integers, Pick, Reals
+from spaces.designs import mlp_designs
+from spaces.ladder import Design
 from spaces.layers import Flatten
 from spaces.recipe import pick_candidate, pick_dense, recipe_ranges
 
@@ -23,3 +25,7 @@ class Mlp:
     def suggest(self, pick: Pick, problem: Problem) -> Candidate:  # noqa: ARG002 - the seam's
         """Make one candidate."""
         return pick_candidate(pick, (Flatten(), *pick_dense(pick, pick.integer("layers"))))
+
+    def ladder(self, problem: Problem) -> tuple[Design, ...]:  # noqa: ARG002 - the seam's
+        """Return the designs to begin with."""
+        return mlp_designs()

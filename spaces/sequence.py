@@ -7,6 +7,8 @@ works on it. The depthwise-separable variant is the DS-CNN of Zhang et al. 2017 
 from spaces.candidate import Candidate, Kind, Problem
 from spaces.chooser import Choices, Integers, Pick, Reals
 from spaces.convnet import ConvNet, pick_blocks
+from spaces.designs import series_designs
+from spaces.ladder import Design
 from spaces.layers import Flatten, GlobalPool
 from spaces.recipe import pick_candidate, pick_dense
 
@@ -27,3 +29,7 @@ class Sequence:
         layers = pick_blocks(pick, (problem.input_shape[0], 1))
         head = GlobalPool() if pick.option("head") == "global-pool" else Flatten()
         return pick_candidate(pick, (*layers, head, *pick_dense(pick, pick.integer("dense"))))
+
+    def ladder(self, problem: Problem) -> tuple[Design, ...]:
+        """Return the designs to begin with."""
+        return series_designs(problem)

@@ -21,7 +21,7 @@ from objectives.brought.edges import edges, with_edges
 from objectives.brought.forms import form_in_child
 from objectives.brought.importing import original
 from objectives.brought.twin import load_twin
-from objectives.convert import AGREEING_SAMPLES, CALIBRATION_SAMPLES, shipped
+from objectives.convert import AGREEING_SAMPLES, CALIBRATION_SAMPLES, frozen, shipped
 from objectives.inlet import Inlet
 from objectives.metrics import Metric
 from objectives.normalise import Normaliser
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from objectives.brought.value import BroughtModel
     from objectives.datasets.store import Data, Fold
     from objectives.setting import Setting
+    from objectives.stopping import Watch
     from objectives.weights import WeightStore
     from spaces.candidate import Candidate, Precision
 
@@ -56,7 +57,13 @@ class BroughtWork:
         width = self._model.input_shape[-1]
         self.normaliser = Normaliser(offset=(0.0,) * width, scale=(1.0,) * width)
 
-    def form(self, candidate: Candidate, store: WeightStore, clock: Clock) -> Form:
+    def form(
+        self,
+        candidate: Candidate,
+        store: WeightStore,
+        clock: Clock,
+        watch: Watch | None = None,  # noqa: ARG002 - it is trained already
+    ) -> Form:
         """Return the candidate's file and what it shows on this fold.
 
         Raises Mismatch where the file is not what was asked, Diverged where training was not finite, and
@@ -73,6 +80,10 @@ class BroughtWork:
             check_agreement(scores[some], exact[some], candidate.compression)
         value, whole = self._judged(data, self._valid.y, scores), self._metric(self._valid.y, exact)
         return Form(data, value, whole, held, (), self._model.parameters, Inlet(self.normaliser))
+
+    def stage_values(self, candidate: Candidate, store: WeightStore) -> tuple[float, ...]:  # noqa: ARG002 - the seam's
+        """Return nothing: what a form of such a network costs is not learnt from its stages."""
+        return ()
 
     def blank(self, candidate: Candidate) -> bytes:
         """Return the file of the network as it was brought: it weighs about what an adapted one weighs."""
@@ -105,7 +116,9 @@ class BroughtWork:
         network = adapted(self._adapter(inlet, clock), candidate, store, self._name)
         samples = np.asarray(self._train.x[:CALIBRATION_SAMPLES])
         with clock("convert"):
-            made, scores = shipped(network.model, inlet, candidate.compression, "float32", samples)
+            made, scores = shipped(
+                frozen(network.model, inlet), inlet, candidate.compression, "float32", samples
+            )
             data = with_edges(made, edges(self._original))
         with clock("verify"):
             held = verify(data, candidate)

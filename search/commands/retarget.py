@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from search.commands.study import FIRMWARE_OPTIONS, RUN_OPTIONS, run_and_conclude
+from search.commands.study import run_and_conclude
+from search.commands.study_options import FIRMWARE_OPTIONS, RUN_OPTIONS
 from search.options import (
     add,
     connection_of,

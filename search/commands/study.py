@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from search.commands.forecast import show_forecast
+from search.commands.study_options import DATA_OPTIONS, FIRMWARE_OPTIONS, PLAN_OPTIONS, RUN_OPTIONS
 from search.options import (
     add,
     as_json,
@@ -28,102 +30,6 @@ if TYPE_CHECKING:
     from search.places import Places
     from search.plan import StudyPlan
     from search.trial import StudyRecord
-
-DATA_OPTIONS = (
-    click.option(
-        "--data", "data__source", metavar="DATA", help="A name, file, folder or package.module:function."
-    ),
-    click.option(
-        "--target", "data__target", metavar="COLUMN", help="The column with the classes (CSV, Parquet)."
-    ),
-    click.option(
-        "--group", "data__group", metavar="COLUMN", help="Rows of one group are never split across sets."
-    ),
-    click.option(
-        "--kind", "data__kind", metavar="KIND", help="table, image or series, if it is not what it seems."
-    ),
-    click.option(
-        "--image-size", "data__image_size", metavar="HEIGHTxWIDTH", help="Resize images of a folder (64x48)."
-    ),
-    click.option(
-        "--subset", "data__subset", type=int, metavar="N", help="Use N samples of the training data."
-    ),
-    click.option(
-        "--split-seed", "data__split_seed", type=int, metavar="N", help="Another split of the data."
-    ),
-)
-PLAN_OPTIONS = (
-    click.option("--device", metavar="NAME", help="See `edgesearch devices` (default: this-machine)."),
-    click.option(
-        "--model", metavar="FILE", help="Compress this trained network: .keras, .h5 or a SavedModel folder."
-    ),
-    click.option(
-        "--training/--no-training", default=None, help="With --model: fine-tune it, or only convert it."
-    ),
-    click.option("--from", "source", metavar="STUDY", help="Start from the front of another study."),
-    click.option("--space", metavar="NAME", help="mlp, convnet, sequence or package.module:Space."),
-    click.option(
-        "--range",
-        "ranges",
-        multiple=True,
-        metavar="NAME=VALUES",
-        help="filters=8..32, kernel=3, precision=int8,float16; repeatable.",
-    ),
-    click.option(
-        "--metric", metavar="NAME", help="accuracy, balanced-accuracy, f1-macro or package.module:function."
-    ),
-    click.option(
-        "--metric-direction", metavar="DIRECTION", help="maximize or minimize, for a metric of your own."
-    ),
-    click.option(
-        "--objective",
-        "objectives",
-        multiple=True,
-        metavar="NAME",
-        help="accuracy, latency_ms, model_bytes, compressed_bytes, arena_bytes, energy_mj or "
-        "package.module:Objective; repeatable.",
-    ),
-    click.option("--limit-on", metavar="STATISTIC", help="The latency limit bounds min, median or p90."),
-    click.option(
-        "--input-type", metavar="TYPE", help="float32 (raw values) or int8 (normalised by the caller)."
-    ),
-    click.option("--threads", type=int, metavar="N", help="Threads that the model may use on the device."),
-    click.option("--class-weights", metavar="HOW", help="none or balanced."),
-    click.option("--epochs", type=int, metavar="N", help="Epochs of a training."),
-    click.option("--seed", type=int, metavar="N", help="Of the search and of the trainings."),
-    click.option("--trials", type=int, metavar="N", help="Candidates in all, over every call."),
-    click.option(
-        "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Ask for nothing new after this time."
-    ),
-    click.option("--workers", type=int, metavar="N", help="Trials at once (default: one per core)."),
-    click.option(
-        "--name", metavar="NAME", help="Of the study (default: DATA-DEVICE-xxxxxx); alone, goes on with it."
-    ),
-)
-FIRMWARE_OPTIONS = (
-    click.option("--flash", "firmware__flash", metavar="SIZE", help="Of a microcontroller, for everything."),
-    click.option("--ram", "firmware__ram", metavar="SIZE", help="Of a microcontroller, for everything."),
-    click.option(
-        "--reserve-flash", "firmware__reserve_flash", metavar="SIZE", help="What yours takes of it."
-    ),
-    click.option("--reserve-ram", "firmware__reserve_ram", metavar="SIZE", help="What yours takes of it."),
-)
-RUN_OPTIONS = (
-    click.option("--dry-run", is_flag=True, help="With --model: show which levers work on it, and end."),
-    click.option(
-        "--ray-address",
-        metavar="ADDRESS",
-        envvar="EDGESEARCH_RAY_ADDRESS",
-        help="Join a Ray cluster: HOST:PORT or auto.",
-    ),
-    click.option(
-        "--executor",
-        type=click.Choice(["ray", "in-process"]),
-        default="ray",
-        show_default=True,
-        help="Where trials run.",
-    ),
-)
 
 
 @click.command(epilog=example("edgesearch study --data digits --max-model-bytes 32K --trials 30"))
@@ -149,6 +55,8 @@ def study(
     """Search for models for a device; the same command again goes on where it was."""
     where = places(storage, tracking_uri, ray_address, connection_of(flags))
     asked = plan_of(plan, flags, where)
+    if dry_run and asked.model is None:
+        return show_forecast(asked, where, executor, to_json=to_json)
     if dry_run:
         return show_levers(asked, where, to_json)
     return run_and_conclude(where, asked, executor, to_json)
@@ -207,6 +115,8 @@ def plan_of(path: str | None, flags: dict[str, Any], where: Places) -> StudyPlan
     limits = limits_of(flags)
     ranges = dict(_range(text) for text in flags.pop("ranges"))
     given = {n.replace("__", "."): _value(n, v) for n, v in flags.items() if v is not None and v != ()}
+    if "strategy" in given:
+        given.setdefault("without", ())  # who names a strategy means all of it, whatever was left out before
     given |= {f"limits.{name}": value for name, value in limits.items()}
     given |= {f"ranges.{name}": value for name, value in ranges.items()}
     if path is None and "data.source" not in given and flags["name"] is not None:

@@ -2,8 +2,11 @@
 
 from typing import NamedTuple, Protocol
 
+from objectives.brief import Brief
 from objectives.outcome import Outcome
 from spaces.candidate import Candidate
+
+NOTHING_KNOWN = Brief()
 
 
 class Finished(NamedTuple):
@@ -16,7 +19,7 @@ class Finished(NamedTuple):
 class Evaluates(Protocol):
     """Evaluates one candidate; whatever goes wrong is an outcome too."""
 
-    def evaluate(self, candidate: Candidate) -> Outcome:
+    def evaluate(self, candidate: Candidate, brief: Brief) -> Outcome:
         """Return how the trial ended."""
 
 
@@ -32,7 +35,7 @@ class Executor(Protocol):
     def capacity(self) -> int:
         """How many trials may be under way at once."""
 
-    def submit(self, number: int, candidate: Candidate) -> None:
+    def submit(self, number: int, candidate: Candidate, brief: Brief = NOTHING_KNOWN) -> None:
         """Start a trial. Raises RuntimeError where `capacity` are under way already."""
 
     def next(self, timeout_s: float) -> Finished | None:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from objectives.brief import Brief
 from objectives.outcome import OUTCOME, Failed
 from search.errors import StudyError
-from search.executors.base import Finished
+from search.executors.base import NOTHING_KNOWN, Finished
 
 if TYPE_CHECKING:
     from objectives.setting import Setting
@@ -68,14 +69,15 @@ class Worker:
         warm_up()
         return opened
 
-    def evaluate(self, candidate_json: str) -> tuple[str, int]:
+    def evaluate(self, candidate_json: str, brief_json: str) -> tuple[str, int]:
         """Return the outcome as JSON, and by how many bytes this process grew since its first trial."""
         import psutil
 
         from spaces.candidate import Candidate
 
         self._warm_up()
-        outcome = self._evaluator.evaluate(Candidate.model_validate_json(candidate_json))
+        brief = Brief.model_validate_json(brief_json)
+        outcome = self._evaluator.evaluate(Candidate.model_validate_json(candidate_json), brief)
         rss = int(psutil.Process().memory_info().rss)
         self._start_bytes = self._start_bytes or rss
         return outcome.model_dump_json(), rss - self._start_bytes
@@ -144,13 +146,13 @@ class RayExecutor:
         options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
         return ray.remote(self._worker).options(**options).remote(self._setting_json, core, str(Path.cwd()))
 
-    def submit(self, number: int, candidate: Candidate) -> None:
+    def submit(self, number: int, candidate: Candidate, brief: Brief = NOTHING_KNOWN) -> None:
         """Give the trial to a worker that is free. Raises RuntimeError where none is."""
         seat = next((seat for seat in self._seats if seat.number is None), None)
         if seat is None:
             raise RuntimeError(f"at most {self.capacity} trials may be under way, got {number} on top")
         seat.number, seat.since = number, time.monotonic()
-        seat.reference = seat.actor.evaluate.remote(candidate.model_dump_json())
+        seat.reference = seat.actor.evaluate.remote(candidate.model_dump_json(), brief.model_dump_json())
 
     def next(self, timeout_s: float) -> Finished | None:
         """Wait for a trial to come back, or for one to outlive its time."""

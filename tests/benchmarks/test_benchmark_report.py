@@ -74,11 +74,11 @@ def test_the_workers_are_held_against_each_other():
 
 
 def test_the_page_follows_the_results(tmp_path):
-    assert report.document(tmp_path).count("No results yet") == 4
+    assert report.document(tmp_path).count("No results yet") == 5
     result = AgainstPlain(circumstances=circumstances(), comparisons=(comparison(side(EDGESEARCH, 90, 0.7)),))
     save(tmp_path / "against_plain.json", result)
     text = report.document(tmp_path)
-    assert text.count("No results yet") == 3
+    assert text.count("No results yet") == 4
     assert "| edgesearch |" in text
     assert "Load of the machine before each part at most 0.2" in text
 

@@ -10,10 +10,11 @@ import numpy as np
 from hardware_profiles.anchor import calibrate
 from hardware_profiles.connect import connect
 from hardware_profiles.measurement import Latency, Measurement, Source
+from objectives.brief import Brief
 from objectives.goals import Goal, violations
 from objectives.outcome import Evidence, Failed, Infeasible, Measured, Outcome
 from objectives.setting import Setting
-from search.executors.base import Finished
+from search.executors.base import NOTHING_KNOWN, Finished
 from search.home import Home
 from search.places import Places
 from search.plan import make_plan
@@ -101,9 +102,11 @@ class TableExecutor:
     def __init__(self, answer: Answer, capacity: int = 2) -> None:
         self.answer, self.capacity = answer, capacity
         self.submitted: list[tuple[int, Candidate]] = []
+        self.briefs: dict[int, Brief] = {}
         self._waiting: list[tuple[int, Candidate]] = []
 
-    def submit(self, number: int, candidate: Candidate) -> None:
+    def submit(self, number: int, candidate: Candidate, brief: Brief = NOTHING_KNOWN) -> None:
+        self.briefs[number] = brief
         if len(self._waiting) >= self.capacity:
             raise RuntimeError(f"at most {self.capacity} trials may be under way, got {number} on top")
         self.submitted.append((number, candidate))

@@ -6,8 +6,9 @@ from search_doubles import SmallSpace, facts_of, units
 
 from search.asking import Asker, Declined, refuse_wider
 from search.errors import StudyError
-from search.plan import METRICS, make_plan
-from search.telling import decline
+from search.limits import METRICS
+from search.plan import make_plan
+from search.telling import declined
 from spaces.chooser import Choices, Integers, Reals
 from spaces.errors import SpaceError
 
@@ -32,8 +33,8 @@ def ask(asker: Asker, count: int, fixed: dict | None = None):
         trial = study.ask()
         try:
             made.append(asker.candidate(trial))
-        except Declined as reason:
-            decline(study, trial, str(reason), make_plan({"data": "x"}), steer_away=True)
+        except Declined:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             declined += 1
             if fixed:
                 break
@@ -75,13 +76,10 @@ def test_what_is_asked_again_and_lies_outside_now_is_declined_without_a_warning(
     assert not made and declined == 1
 
 
-def test_a_declined_ask_has_all_constraints(asker):
-    study = optuna.create_study()
-    trial = study.ask()
-    decline(study, trial, "because", make_plan({"data": "x"}), steer_away=True)
-    (told,) = study.get_trials()
-    assert told.state == optuna.trial.TrialState.PRUNED
-    assert told.constraints == dict.fromkeys(METRICS, 0.0)
+def test_a_declined_ask_has_all_constraints():
+    state, values, constraints = declined(make_plan({"data": "x"}), steer_away=True)
+    assert state == optuna.trial.TrialState.PRUNED and values is None
+    assert constraints == dict.fromkeys(METRICS, 0.0)
 
 
 def test_a_plan_wider_than_the_study_is_refused(asker):

@@ -144,7 +144,6 @@ def test_without_training_only_conversions_are_left(here, capsys):
         (("study", "--model", "mine.keras", "--data", "digits"), "takes samples of shape (13,)"),
         (("study", "--model", "mine.keras", "--data", "breast-cancer"), "takes samples of shape (13,)"),
         ((*STUDY, "--space", "mlp"), "no space to search"),
-        (("study", "--data", "digits", "--dry-run"), "give --model"),
         (("study", "--data", "digits", "--no-training"), "give --model"),
         (("study", "--data", "digits", "--max-accuracy-drop", "1"), "give --model"),
         ((*STUDY, "--max-accuracy-drop", "-1"), "accuracy_drop"),

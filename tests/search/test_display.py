@@ -22,6 +22,7 @@ from search.display import (
     summary,
     undisturbed,
 )
+from search.limiting import Limiting
 from search.status import Best, Status
 
 
@@ -43,6 +44,15 @@ def test_the_line_has_all_that_a_user_asks():
         "3/10 trials, 1:10 min left | hypervolume 0.4483 | measured 2, infeasible 1, stopped 0, failed 4 | "
         "best accuracy 0.9750 (trial 0), latency 1.74 us measured (trial 1), size 14.0 KiB (trial 2)"
     )
+
+
+def test_what_limits_the_study_is_told_in_the_line_and_on_the_panel(terminal):
+    moment = status(limited_by=Limiting(cause="device", share=0.934))
+    assert " | limited by device 93 % | best" in summary(moment)
+    live = Live(terminal)
+    live.show(moment)
+    live.close()
+    assert "limited by device 93 %" in terminal.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +184,9 @@ def test_native_code_does_not_reach_a_terminal_with_a_panel():
             os.write(stream.fileno(), b"I0000 port.cc\n")
             print("a panel", file=own, flush=True)
         print("an error", file=stream, flush=True)
-        shown = os.read(master, 1000).decode()
+        shown = ""
+        while "error\r\n" not in shown:  # a busy machine hands it over in parts
+            shown += os.read(master, 1000).decode()
     os.close(master)
     assert shown.splitlines() == ["a panel", "an error"]
 

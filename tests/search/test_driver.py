@@ -20,11 +20,13 @@ from search_doubles import (
 
 from objectives.outcome import Failed, Infeasible, Measured, Stopped
 from search.asking import Asker
+from search.book import Book
+from search.clock import REAL, Clock, FakeClock
 from search.driver import MOST_GIVEN_UP, PATIENCE, Driver
 from search.errors import NothingFits, Paused, StudyError
 from search.front import front
 from search.ledger import MemoryLedger
-from search.plan import METRICS
+from search.limits import METRICS
 from search.storage import Facts, create, open_storage, read_study, read_trials, write_facts
 from search.telling import MOST_RETRIES, requeue
 
@@ -40,9 +42,9 @@ class Bench:
         self.study.sampler = optuna.samplers.RandomSampler(seed=1)  # the loop is tested, not the search
         write_facts(self.study, facts)
 
-    def driver(self, executor: Any) -> Driver:
-        asker = Asker(self.space, self.facts)
-        return Driver(self.study, self.facts, asker, executor, self.ledger, self.screen)
+    def driver(self, executor: Any, clock: Clock = REAL) -> Driver:
+        book = Book(self.study, self.facts, Asker(self.space, self.facts))
+        return Driver(book, executor, self.ledger, self.screen, clock=clock)
 
     def run(self, answer: Any = None, capacity: int = 2) -> TableExecutor:
         executor = TableExecutor(answer or table(self.facts.plan.goals), capacity)
@@ -233,11 +235,14 @@ def test_workers_that_always_die_end_the_study_and_nothing_is_lost(bench):
     assert {t.retry_of for t in study.record.trials} >= asked
 
 
-def test_the_time_limit_is_kept(bench, monkeypatch):
-    clock = iter(range(10_000))
-    monkeypatch.setattr("search.driver.time.monotonic", lambda: float(next(clock)))
+def test_the_time_limit_is_kept(bench):
+    class Ticking(FakeClock):
+        def now(self) -> float:
+            self.advance(1)
+            return super().now()
+
     study = bench(trials=500, timeout_s=60)
-    study.run()
+    study.driver(TableExecutor(table(study.facts.plan.goals)), Ticking()).run()
     assert 0 < study.states["measured"] < 60
 
 
@@ -280,7 +285,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("call", [3, 7, 20, 33, 34, 35, 36, 37, 38, 60])
-@pytest.mark.parametrize("where", ["set_trial_user_attr", "set_trial_state_values", "set_trial_param"])
+@pytest.mark.parametrize(
+    "where", ["create_new_trial", "set_trial_user_attr", "set_trial_system_attr", "set_trial_state_values"]
+)
 def test_a_kill_at_any_write_loses_nothing_that_was_finished(bench, monkeypatch, where, call):
     study = bench(trials=12, widths=40)
     storage, answered = study.study._storage, []
@@ -451,3 +458,36 @@ def test_a_device_that_is_gone_is_no_candidates_fault(bench):
     assert study.states["measured"] == 6
     assert all(t.retry_of is None or t.state == "measured" for t in study.record.trials if t.outcome)
     assert not [t for t in study.record.trials if isinstance(t.outcome, Failed)]
+
+
+def test_the_status_tells_what_limits_the_study_and_how_long_it_still_takes(bench):
+    study, answer = bench(trials=12), table(())
+
+    def timed(candidate):
+        outcome = answer(candidate)
+        spent = outcome.evidence.model_copy(update={"seconds": {"train": 3.0, "measure": 1.0}})
+        return outcome.model_copy(update={"evidence": spent})
+
+    study.run(timed, capacity=2)
+    first, last = study.screen.shown[0], study.screen.shown[-1]
+    assert first.limited_by is None and first.seconds_left is None
+    assert last.limited_by is not None and last.limited_by.cause == "workers"
+    assert last.seconds_left == 0
+    middle = next(moment for moment in study.screen.shown if moment.done == 6)
+    assert middle.seconds_left == pytest.approx(6 * 4.0 / 2, rel=0.2)
+
+
+def test_a_study_that_is_taken_up_tells_its_time_at_once(bench):
+    study, answer = bench(trials=4), table(())
+
+    def timed(candidate):
+        outcome = answer(candidate)
+        spent = outcome.evidence.model_copy(update={"seconds": {"train": 5.0}})
+        return outcome.model_copy(update={"evidence": spent})
+
+    study.run(timed)
+    study.facts = study.facts.model_copy(update={"plan": study.facts.plan.model_copy(update={"trials": 8})})
+    write_facts(study.study, study.facts)
+    study.screen.shown.clear()
+    study.run(timed)
+    assert study.screen.shown[0].seconds_left == pytest.approx(4 * 5.0 / 2, rel=0.2)

@@ -29,7 +29,7 @@ class TestInProcess(ExecutorContract):
 
 
 class Loud:
-    def evaluate(self, candidate):
+    def evaluate(self, candidate, brief):
         raise AssertionError("this must not be evaluated")
 
 

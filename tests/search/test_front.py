@@ -1,13 +1,14 @@
 """The front against brute force, and its rules one by one."""
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from objectives.goals import Direction, Goal
-from search.front import best_of, eligible, figures, front
+from search.front import best_of, eligible, figures, front, joined
 from search.trial import TrialRecord
 
 MakeTrial = Callable[..., TrialRecord]
@@ -61,6 +62,20 @@ def test_the_order_of_records_does_not_matter(
     shuffled = list(records)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert front(shuffled, GOALS) == front(records, GOALS)
+
+
+@shared
+@given(triples=triples, random=st.randoms(use_true_random=False))
+def test_joined_one_by_one_in_any_order_it_is_the_same_front(
+    make_trial: MakeTrial, triples: list[tuple[float, float, float, int]], random: Random
+) -> None:
+    goals = (*GOALS[:2], BYTES.model_copy(update={"limit": 0.9}))
+    records = [make_trial(n, a, lat, size, units=n + 1) for n, (a, lat, size, _) in enumerate(triples)]
+    random.shuffle(records)
+    points: tuple[TrialRecord, ...] = ()
+    for record in records:
+        points = joined(points, record, goals)
+    assert points == front(records, goals)
 
 
 def test_the_best_of_the_first_objective_comes_first(make_trial: MakeTrial) -> None:

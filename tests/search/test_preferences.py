@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from search.errors import StudyError
-from search.plan import Limits
+from search.limits import Limits
 from search.preferences import choose, prefer_one
 from search.trial import StudyRecord, TrialRecord
 

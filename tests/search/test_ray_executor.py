@@ -17,9 +17,11 @@ from executor_contract import ExecutorContract, back, small
 from search_doubles import Screen, facts_of, figures, measured, setting_for, units
 
 import search
+from objectives.brief import Brief
 from objectives.outcome import Measured, Outcome
 from objectives.setting import Setting
 from search.asking import Asker
+from search.book import Book
 from search.driver import Driver
 from search.errors import StudyError
 from search.executors.on_ray import RayExecutor, Worker
@@ -41,7 +43,7 @@ class Fragile:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def evaluate(self, candidate: Candidate) -> Outcome:
+    def evaluate(self, candidate: Candidate, brief: Brief) -> Outcome:
         (self._folder / f"pid-{os.getpid()}").touch()
         if units(candidate) == SEGFAULTS:
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -161,7 +163,7 @@ def test_a_candidate_that_segfaults_costs_its_trial_alone(fragile, make_study):
     write_facts(study, facts)
     screen = Screen()
     fragile._trial_timeout_s = 20.0  # for the width that hangs
-    Driver(study, facts, Asker(space, facts), fragile, MemoryLedger(), screen).run()
+    Driver(Book(study, facts, Asker(space, facts)), fragile, MemoryLedger(), screen).run()
     trials = read_study(study).trials
     assert sum(t.state == "measured" for t in trials) == 12
     crashed = [t for t in trials if t.candidate and units(t.candidate) == SEGFAULTS]

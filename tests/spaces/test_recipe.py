@@ -6,7 +6,17 @@ import pytest
 
 from spaces.candidate import PRECISIONS, Pca, Problem, Resize, Rfe
 from spaces.chooser import Choices, Pick, RandomChooser, Reals
-from spaces.recipe import pick_compression, pick_reduction, recipe_ranges, suggested
+from spaces.errors import SpaceError
+from spaces.layers import GlobalPool
+from spaces.recipe import (
+    AUGMENTED_EPOCHS,
+    augmented,
+    pick_candidate,
+    pick_compression,
+    pick_reduction,
+    recipe_ranges,
+    suggested,
+)
 from spaces.space import narrow
 
 TABLE = Problem(kind="table", input_shape=(30,), classes=2)
@@ -82,3 +92,59 @@ def test_clusters_are_searched_where_compressed_bytes_count():
 
 def test_a_space_with_ranges_of_its_own_is_left_alone():
     assert suggested({"precision": one_of("int8")}, TABLE) == {}
+
+
+def shaped(problem, *shape):
+    return problem.model_copy(update={"input_shape": shape})
+
+
+@pytest.mark.parametrize(
+    ("problem", "names"),
+    [
+        (TABLE, {"none"}),
+        (IMAGE, {"none", "shift", "shift-flip", "cutout"}),
+        (shaped(IMAGE, 32, 8, 3), {"none"}),
+        (SERIES, {"none", "shift", "jitter", "scale"}),
+        (shaped(SERIES, 12, 1, 6), {"none", "jitter", "scale"}),
+    ],
+    ids=["table", "image", "few pixels", "series", "few steps"],
+)
+def test_samples_are_augmented_as_their_kind_and_shape_allow(problem, names):
+    ranges = recipe_ranges(problem)
+    picks = [Pick(RandomChooser(random.Random(i)), ranges) for i in range(60)]
+    assert {pick_candidate(pick, (GlobalPool(),)).training.augmentation for pick in picks} == names
+    assert {name for name in names if augmented(ranges, problem, name)} == names
+
+
+@pytest.mark.parametrize(("epochs", "searched"), [(1, False), (AUGMENTED_EPOCHS - 1, False), (20, True)])
+@pytest.mark.parametrize("problem", [IMAGE, SERIES], ids=["image", "series"])
+def test_augmentation_is_left_out_of_short_trainings_unless_asked_for(problem, epochs, searched):
+    problem = problem.model_copy(update={"epochs": epochs})
+    ranges = recipe_ranges(problem)
+    usual = suggested(ranges, problem)
+    assert len(narrow(ranges, usual)["augmentation"].options) == (4 if searched else 1)
+    asked = narrow(ranges, {**usual, **augmented(ranges, problem, "shift")})
+    assert asked["augmentation"] == one_of("shift")
+    assert narrow(ranges, {**usual, **augmented(ranges, problem, "auto")}) == narrow(ranges, usual)
+
+
+@pytest.mark.parametrize(
+    ("problem", "name", "told"),
+    [
+        (TABLE, "jitter", r"no augmentation 'jitter' for table data of 30; \(there are auto, none\)"),
+        (IMAGE, "flip", r"no augmentation 'flip' for image data of 28x28x1; .*auto, none, shift, shift-flip"),
+        (IMAGE, "shfit", r"did you mean 'shift'\?"),
+        (SERIES, "cutout", r"for series data of 50x1x6; .*\(there are auto, none, shift, jitter, scale\)"),
+        (shaped(IMAGE, 8, 8, 1), "shift", r"for image data of 8x8x1; .*\(there are auto, none\)"),
+    ],
+)
+def test_what_is_no_augmentation_of_such_data_is_refused(problem, name, told):
+    with pytest.raises(SpaceError, match=told) as caught:
+        augmented(recipe_ranges(problem), problem, name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_space_without_augmentation_does_without_or_refuses():
+    assert augmented({}, IMAGE, "none") == augmented({}, IMAGE, "auto") == {}
+    with pytest.raises(SpaceError, match="no range 'augmentation', so it cannot be 'shift'"):
+        augmented({}, IMAGE, "shift")

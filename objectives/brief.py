@@ -1,0 +1,20 @@
+"""What a worker is told along with a candidate: other forms to offer its network in, and what to beat."""
+
+from hardware_profiles.value import Value
+from objectives.standing import Standing
+from spaces.candidate import Compression
+
+
+class Brief(Value):
+    """What the study knows and wants, beside the candidate itself.
+
+    `siblings` are the other compressions that the trained network is offered in, in the order in which they
+    are tried. `standing` says what a trial has to show to join the front; without it nothing is stopped
+    and every sibling is made. With `audit`, what would be stopped is finished all the same, to learn whether
+    the rule was right.
+    """
+
+    siblings: tuple[Compression, ...] = ()
+    standing: Standing | None = None
+    stopping: bool = False
+    audit: bool = False

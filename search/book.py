@@ -1,0 +1,238 @@
+"""The study's book: asks a sampler, writes down what was asked and told.
+
+All that knows Optuna while a study runs. Its loop (`search/driver.py`) sees candidates and numbers. The
+sampler works on a mirror in memory (`search/mirror.py`); the truth is in the storage, where an ask or a batch
+of them is one transaction, and so is the end of a trial (`search/writing.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from search.asking import Asker, Declined
+from search.storage import (
+    CANDIDATE,
+    DECLINED,
+    DUPLICATE_OF,
+    OUTCOME_KEY,
+    PARENT,
+    Facts,
+    quiet_optuna,
+    read_trials,
+)
+from search.telling import constraints, declined, ending
+from search.writing import Entry, Place, waiting, write
+
+if TYPE_CHECKING:
+    import optuna
+
+    from objectives.outcome import Outcome
+    from search.trial import TrialRecord
+    from spaces.candidate import Candidate
+
+
+@dataclass
+class Handle:
+    """A trial of the mirror, and where it is in the storage once it was written there."""
+
+    trial: optuna.Trial
+    place: Place | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One ask: what the sampler chose, and the candidate that the space made of it."""
+
+    handle: Handle
+    candidate: Candidate
+
+    @property
+    def number(self) -> int:
+        """The number of its trial, by which everybody knows it, once that was begun."""
+        assert self.handle.place is not None  # nobody speaks of a trial that is not written down
+        return self.handle.place.number
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What the sampler chose, by name."""
+        return self.handle.trial.params
+
+    @property
+    def distributions(self) -> dict[str, Any]:
+        """What the sampler chose from, by name."""
+        return self.handle.trial.distributions
+
+
+class Book:
+    """One study's trials, as they are asked, begun and ended. One process at a time may hold it."""
+
+    def __init__(self, study: optuna.Study, facts: Facts, asker: Asker) -> None:
+        from search.mirror import Mirror
+
+        self.facts, self.asker = facts, asker
+        self._study = study
+        self._mirror = Mirror(study)
+        self._waiting = {t.number: Place(t._trial_id, t.number) for t in waiting(study)}  # noqa: SLF001 - its key
+        self._taken_in = set(self._waiting.values())
+        self._unwritten: list[tuple[Handle, Entry]] = []
+        self._together = False
+
+    @property
+    def name(self) -> str:
+        """The study's name in its storage."""
+        return self._study.study_name
+
+    def finished(self) -> list[TrialRecord]:
+        """Read the trials that ended, but for repetitions, in order of number."""
+        found = read_trials(self._study, self.facts.plan)
+        return [trial for trial in found if trial.state not in {"running", "waiting"}]
+
+    def params(self, number: int) -> dict[str, Any]:
+        """Return the parameters of a trial in the storage."""
+        found: dict[str, Any] = self._study.get_trials(deepcopy=False)[number].params
+        return found
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a trial waits to be asked whose parameters are given."""
+        self._take_in()
+        return bool(self._waiting)
+
+    def ask(self) -> Asked:
+        """Ask for one more: what waits first, then the sampler.
+
+        Raises Declined, with the ask written down as such, where the choice lies outside of the plan's
+        ranges; StudyError where the space fails.
+        """
+        self._take_in()
+        trial = self._mirror.ask()
+        handle = Handle(trial, self._waiting.pop(trial.number, None))
+        try:
+            return Asked(handle, self.asker.candidate(trial))
+        except Declined as reason:
+            self._decline(handle, str(reason), steer_away=True)
+            raise
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what the block asks, begins and declines at its end, in one transaction.
+
+        The numbers of its trials are known afterwards. Of a block that fails nothing is written.
+        """
+        self._together = True
+        try:
+            yield
+            self._write()
+        finally:
+            self._together = False
+            self._unwritten.clear()
+
+    def begin(self, asked: Asked) -> None:
+        """Write down that the trial is under way: what a kill leaves so is asked again."""
+        self._put(asked.handle, {CANDIDATE: asked.candidate.model_dump_json()})
+
+    def answer_duplicate(self, asked: Asked, known: TrialRecord) -> None:
+        """Answer an ask, which was not begun, by what is known of the same candidate."""
+        assert known.outcome is not None
+        self._tell(asked.handle, known.outcome)
+        self._put(asked.handle, {DUPLICATE_OF: known.number})
+
+    def answer_from_stock(self, asked: Asked, outcome: Outcome, parent: int) -> None:
+        """Answer an ask, which was not begun, by what is known of it as a form of another trial's network."""
+        attributes = {
+            CANDIDATE: asked.candidate.model_dump_json(),
+            PARENT: parent,
+            OUTCOME_KEY: outcome.model_dump_json(),
+        }
+        self._tell(asked.handle, outcome)
+        self._put(asked.handle, attributes)
+        self._write()  # with what is to be written together so far: its number is known at once
+
+    def decline(self, asked: Asked, reason: str, *, steer_away: bool) -> None:
+        """End an ask, which was not begun, without an answer; whether the sampler is to avoid its like."""
+        self._decline(asked.handle, reason, steer_away=steer_away)
+
+    def finish(self, asked: Asked, outcome: Outcome) -> None:
+        """Write down how a trial ended, and tell the sampler."""
+        handle, library = asked.handle, quiet_optuna()
+        self._tell(handle, outcome)
+        ended = self._mirror.frozen(handle.trial.number)
+        news = library.trial.create_trial(
+            state=ended.state,
+            values=ended.values,
+            user_attrs={OUTCOME_KEY: outcome.model_dump_json()},
+            system_attrs=dict(ended.system_attrs),
+        )
+        write(self._study, [Entry(news, handle.place)])
+
+    def add(
+        self,
+        parent: int,
+        candidate: Candidate,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, Any],
+        outcome: Outcome,
+    ) -> int:
+        """Write down a trial that nobody asked for and that is over, all at once; return its number.
+
+        `parent` is the trial whose network it is made of.
+        """
+        state, values = ending(outcome, self.facts.plan)
+        attributes = {
+            CANDIDATE: candidate.model_dump_json(),
+            PARENT: parent,
+            OUTCOME_KEY: outcome.model_dump_json(),
+        }
+        trial = quiet_optuna().trial.create_trial(
+            state=state,
+            values=values,
+            params=dict(params),
+            distributions=dict(distributions),
+            user_attrs=attributes,
+            constraints=constraints(outcome, self.facts.plan),
+        )
+        (place,) = write(self._study, [Entry(trial)])
+        self._mirror.hold(trial)
+        return place.number
+
+    def _take_in(self) -> None:
+        """Take in what somebody put into the storage's queue meanwhile."""
+        if self._waiting:
+            return
+        for trial in waiting(self._study):
+            place = Place(trial._trial_id, trial.number)  # noqa: SLF001 - its key
+            if place not in self._taken_in:
+                self._taken_in.add(place)
+                self._waiting[self._mirror.hold(trial)] = place
+
+    def _tell(self, handle: Handle, outcome: Outcome) -> None:
+        plan = self.facts.plan
+        self._mirror.end(handle.trial, *ending(outcome, plan), constraints(outcome, plan))
+
+    def _decline(self, handle: Handle, reason: str, *, steer_away: bool) -> None:
+        self._mirror.end(handle.trial, *declined(self.facts.plan, steer_away=steer_away))
+        self._put(handle, {DECLINED: reason})
+
+    def _put(self, handle: Handle, attributes: Mapping[str, Any]) -> None:
+        """Write a trial as it stands in the mirror, with attributes of ours."""
+        trial = self._mirror.frozen(handle.trial.number)
+        written = quiet_optuna().trial.create_trial(
+            state=trial.state,
+            values=trial.values,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs=dict(attributes),
+            system_attrs=dict(trial.system_attrs),
+        )
+        self._unwritten.append((handle, Entry(written, handle.place)))
+        if not self._together:
+            self._write()
+
+    def _write(self) -> None:
+        entries, self._unwritten = self._unwritten, []
+        places = write(self._study, [entry for _, entry in entries])
+        for (handle, _), place in zip(entries, places, strict=True):
+            handle.place = place

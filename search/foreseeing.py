@@ -1,0 +1,186 @@
+"""Makes the forecast of a study: draws candidates, weighs some untrained, trains a few for one epoch.
+
+Nothing is written for the study: files and weights that come of it lie in a folder that is removed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from objectives.canonical import least_bytes
+from objectives.goals import Goal
+from objectives.outcome import Evidence
+from objectives.probe import Probe
+from search.asking import candidate_of
+from search.facts import facts_of
+from search.forecast import WORTH_KNOWING, Forecast, Samples, Weighed, duration_of
+from search.intervals import Interval
+from search.prepared import Prepared
+from search.strategies import strategy_of
+from search.study import cores, setting_of
+from spaces.chooser import Pick, RandomChooser
+
+if TYPE_CHECKING:
+    from objectives.evaluate import Evaluator
+    from objectives.setting import Setting
+    from search.places import Places
+    from search.plan import StudyPlan
+    from spaces.candidate import Candidate
+
+DRAWN = 2000
+FEWEST_WEIGHED, MOST_WEIGHED, WEIGHING_S = 16, 160, 20.0
+FEWEST_PROBES, MOST_PROBES, PROBING_S = 2, 6, 20.0
+
+
+class _Weighing:
+    """Candidates as they are weighed, and how long each of them took, in seconds."""
+
+    def __init__(self, evaluator: Evaluator, limited: frozenset[str]) -> None:
+        self._evaluator, self._limited = evaluator, limited
+        self.candidates: list[Candidate] = []
+        self.found: list[Weighed] = []
+        self.seconds: list[float] = []
+
+    def add(self, candidate: Candidate, *, passes: bool) -> None:
+        """Build a candidate and measure it untrained."""
+        start = time.monotonic()
+        told = self._evaluator.weigh(candidate, self._limited)
+        figures = told.values if isinstance(told, Evidence) else None
+        self.candidates.append(candidate)
+        self.found.append(Weighed(passes=passes, figures=figures))
+        self.seconds.append(time.monotonic() - start)
+
+
+def foresee(plan: StudyPlan, places: Places, workers: int | None, say: Callable[[str], None]) -> Forecast:
+    """Return the forecast of a plan; `workers` overrides how many trials run at once.
+
+    Raises what preparing a study raises (see `Prepared.of`), and DeviceError where the device fails.
+    """
+    prepared = Prepared.of(plan, places, say)
+    say(prepared.described())
+    facts = facts_of(prepared)
+    with TemporaryDirectory(prefix="edgesearch-") as folder:
+        setting = _for_a_moment(setting_of(facts, places.home, places.connection), Path(folder))
+        say("starting TensorFlow, which takes its time to load")
+        evaluator = _warm(setting)
+        return _foreseen(prepared, facts.plan.goals, evaluator, workers or plan.workers or cores(), say)
+
+
+def _for_a_moment(setting: Setting, folder: Path) -> Setting:
+    """Return the setting with folders that are removed, and without limits: whatever fits is of interest."""
+    goals = tuple(goal.model_copy(update={"limit": None}) for goal in setting.goals if goal.objective)
+    own = {"artifacts": folder / "artifacts", "weights": folder / "weights"}
+    return setting.model_copy(update={"goals": goals, **own})
+
+
+def _warm(setting: Setting) -> Evaluator:
+    """Return what evaluates candidates, as a worker has it: one thread, and nothing left to be loaded."""
+    from objectives.evaluate import Evaluator
+    from objectives.tensorflow import one_thread
+    from objectives.warm import warm_up
+    from objectives.warm_child import converting
+
+    converting()
+    with suppress(RuntimeError):  # a program that has used TensorFlow keeps the threads that it has
+        one_thread()
+    opened = Evaluator(setting)
+    warm_up()
+    return opened
+
+
+def _foreseen(
+    prepared: Prepared, goals: Sequence[Goal], evaluator: Evaluator, workers: int, say: Callable[[str], None]
+) -> Forecast:
+    """Draw, weigh and probe candidates, and sum up."""
+    candidates = drawn(prepared, DRAWN)
+    fitting, rest = bounded(candidates, goals, prepared)
+    weighing = _weighed(fitting, rest, evaluator, goals, say)
+    samples = Samples(weighing.found, len(fitting), len(candidates), goals)
+    fit, plan = samples.fit(), prepared.plan
+    kept = [c for c, w in zip(weighing.candidates, weighing.found, strict=True) if samples.keeps(w)]
+    probes = _probed(kept if weighing.found else candidates, evaluator, say)
+    # Without screening all are trained, whether they fit or not.
+    trained = fit.fits if strategy_of(plan).screening else Interval.exactly(1.0)
+    told = None
+    if probes:
+        screen_s = fmean(weighing.seconds) if weighing.seconds else 0.0
+        told = duration_of(probes, trained, screen_s, plan, workers)
+    return Forecast(
+        study=prepared.name, space=prepared.space.name, device=prepared.profile.name, fit=fit, duration=told
+    )
+
+
+def drawn(prepared: Prepared, count: int) -> list[Candidate]:
+    """Return the distinct ones among `count` candidates drawn evenly from what the plan allows."""
+    generator = random.Random(f"forecast/{prepared.plan.seed}")  # noqa: S311 - a sample, no secret
+    ranges, problem = prepared.ranges, prepared.problem
+    found = (
+        candidate_of(prepared.space, Pick(RandomChooser(generator), ranges), problem) for _ in range(count)
+    )
+    return list({candidate.digest: candidate for candidate in found}.values())
+
+
+def bounded(
+    candidates: Sequence[Candidate], goals: Sequence[Goal], prepared: Prepared
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Return the candidates that a bound on their bytes lets pass, and those that it rules out."""
+    size = next((goal for goal in goals if goal.metric == "model_bytes" and goal.limit is not None), None)
+    parts: dict[bool, list[Candidate]] = {True: [], False: []}
+    for candidate in candidates:
+        least = least_bytes(candidate, prepared.problem)
+        parts[size is None or size.violation(max(1, least)) <= 0].append(candidate)
+    return parts[True], parts[False]
+
+
+def _weighed(
+    fitting: Sequence[Candidate],
+    rest: Sequence[Candidate],
+    evaluator: Evaluator,
+    goals: Sequence[Goal],
+    say: Callable[[str], None],
+) -> _Weighing:
+    limited = WORTH_KNOWING & {goal.metric for goal in goals if goal.limit is not None}
+    weighing = _Weighing(evaluator, limited)
+    if not limited:
+        return weighing
+    say(f"building and measuring candidates, untrained, for {WEIGHING_S:.0f} s")
+    start = time.monotonic()
+    for candidate, passes in islice(_in_turns(fitting, rest), MOST_WEIGHED):
+        if len(weighing.found) >= FEWEST_WEIGHED and time.monotonic() - start > WEIGHING_S:
+            break
+        weighing.add(candidate, passes=passes)
+    return weighing
+
+
+def _in_turns(fitting: Sequence[Candidate], rest: Sequence[Candidate]) -> list[tuple[Candidate, bool]]:
+    """Return three candidates of the first and one of the second in turns, as long as there are any.
+
+    Those of the second break a limit for certain; but by how much they do says how far it is to be relaxed.
+    """
+    order = [((i // 3, i), candidate, True) for i, candidate in enumerate(fitting)]
+    order += [((i, len(fitting)), candidate, False) for i, candidate in enumerate(rest)]
+    return [(candidate, passes) for _, candidate, passes in sorted(order, key=lambda entry: entry[0])]
+
+
+def _probed(candidates: Sequence[Candidate], evaluator: Evaluator, say: Callable[[str], None]) -> list[Probe]:
+    """Train some candidates for an epoch; those that fail tell nothing."""
+    if candidates:
+        say("training a few for one epoch")
+    probes: list[Probe] = []
+    start = time.monotonic()
+    for candidate in candidates[: 2 * MOST_PROBES]:
+        enough = len(probes) >= FEWEST_PROBES and time.monotonic() - start > PROBING_S
+        if enough or len(probes) == MOST_PROBES:
+            break
+        told = evaluator.probe(candidate)
+        if isinstance(told, Probe):
+            probes.append(told)
+    return probes

@@ -1,0 +1,170 @@
+"""What the trials of a study teach about those to come, and how well that has held.
+
+From finished trials: what each step from a network to a form costs of its accuracy, what becomes of a
+learning curve, how the figures of two forms of one network compare. From the trials that were finished
+although the rule would have stopped them: how often it was wrong, so that it can grow more patient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise, permutations
+from typing import TYPE_CHECKING
+
+from objectives.standing import Spread, Standing, error_of, twentieth
+from search.front import figures
+from spaces.forms import shape_of, steps_of
+
+if TYPE_CHECKING:
+    from objectives.goals import Direction
+    from objectives.outcome import Evidence
+    from search.storage import Facts
+    from search.trial import TrialRecord
+    from spaces.candidate import Compression
+
+CHANCE = 0.05
+"""Below this chance to join the front a trial is stopped, as long as the rule is seldom wrong."""
+TOLERATED = 0.1
+"""The share of wrong verdicts among the checked ones above which the rule grows more patient."""
+AUDITED = 0.1
+"""The share of trials that are finished whatever the rule says, in order to check it."""
+FEWEST_CURVES = 6
+"""As many finished curves a study needs before it extrapolates another one."""
+WITHOUT_WEIGHTS = ("latency_ms", "model_bytes", "arena_bytes", "energy_mj")
+"""The figures of a form that do not depend on its weights."""
+
+
+@dataclass
+class _Tally:
+    """Mean and variance of a growing number of observations (Welford 1962)."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        before = value - self.mean
+        self.mean += before / self.count
+        self.squares += before * (value - self.mean)
+
+    @property
+    def spread(self) -> Spread:
+        deviation = math.sqrt(max(0.0, self.squares) / max(1, self.count - 1))
+        return Spread(mean=self.mean, deviation=deviation, count=self.count)
+
+
+@dataclass
+class _Tallies:
+    """Tallies by name."""
+
+    by_name: dict[str, _Tally] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        self.by_name.setdefault(name, _Tally()).add(value)
+
+    def spreads(self, fewest: int = 1) -> dict[str, Spread]:
+        return {name: tally.spread for name, tally in self.by_name.items() if tally.count >= fewest}
+
+
+class Lessons:
+    """Learns from trials as they come back."""
+
+    def __init__(self, facts: Facts) -> None:
+        plan = facts.plan
+        self._direction: Direction = plan.metric_direction
+        self._objectives = tuple(goal.metric for goal in plan.goals if goal.objective)
+        self._half_sample = 0.5 / max(1, facts.data.sizes[1])
+        self._gaps, self._rises, self._ratios = _Tallies(), _Tallies(), _Tallies()
+        self._bases: set[str] = set()
+        self.audited = self.wrong = 0
+
+    def learn(self, trial: TrialRecord) -> None:
+        """Take in a trial that ended, and the forms that were made of its network."""
+        if trial.candidate is None or trial.parent is not None:
+            return
+        evidence = trial.evidence
+        self._learn_curve(trial.candidate.base.digest, trial.candidate.training.epochs, evidence)
+        forms = list(_forms(trial.candidate.compression, evidence))
+        self._learn_gaps(forms)
+        self._learn_ratios(forms)
+
+    def audit(self, *, wrong: bool) -> None:
+        """Take note of a trial that the rule would have stopped, and whether that would have been wrong."""
+        self.audited += 1
+        self.wrong += wrong
+
+    @property
+    def chance(self) -> float:
+        """The chance below which a trial is stopped: the smaller, the more often the rule was wrong."""
+        rate = self.wrong / self.audited if self.audited else 0.0
+        return CHANCE * min(1.0, TOLERATED / rate) if rate else CHANCE
+
+    def standing(self, front: Sequence[TrialRecord]) -> Standing:
+        """Return how the study stands, for a trial in the making."""
+        points = (figures(trial) for trial in front)
+        return Standing(
+            front=tuple({metric: point[metric] for metric in self._objectives} for point in points),
+            gaps=self._gaps.spreads(),
+            rises={int(name): spread for name, spread in self._rises.spreads(FEWEST_CURVES).items()},
+            ratios=self._ratios.spreads(),
+            chance=self.chance,
+            half_sample=self._half_sample,
+        )
+
+    def _learn_curve(self, base: str, epochs: int, evidence: Evidence) -> None:
+        if base in self._bases or not evidence.stages:
+            return
+        self._bases.add(base)
+        final = self._error(evidence.stages[0])
+        for point in evidence.curve[:epochs]:
+            if point.averaged is not None and point.epoch <= epochs:
+                rise = math.log(final / self._error(point.averaged))
+                self._rises.add(str(twentieth(point.epoch, epochs)), rise)
+
+    def _learn_gaps(self, forms: Sequence[_Form]) -> None:
+        """Take in what each step of each form changed, steps that forms have in common once."""
+        known: set[tuple[str, ...]] = set()
+        for form in forms:
+            steps = steps_of(form.compression)
+            values = (
+                (*form.stages, form.values["accuracy"]) if len(form.stages) == len(steps) else form.stages
+            )
+            for i, (before, after) in enumerate(pairwise(values)):
+                if steps[: i + 1] not in known:
+                    known.add(steps[: i + 1])
+                    self._gaps.add(steps[i], self._better(after) - self._better(before))
+
+    def _learn_ratios(self, forms: Sequence[_Form]) -> None:
+        by_shape = {shape_of(form.compression): form.values for form in forms}
+        for (one, here), (other, there) in permutations(by_shape.items(), 2):
+            for metric in WITHOUT_WEIGHTS:
+                if here.get(metric, 0) > 0 and there.get(metric, 0) > 0:
+                    self._ratios.add(f"{metric}: {one} > {other}", math.log(there[metric] / here[metric]))
+
+    def _error(self, value: float) -> float:
+        return max(error_of(value, self._direction), self._half_sample)
+
+    def _better(self, value: float) -> float:
+        return value if self._direction == "maximize" else -value
+
+
+@dataclass(frozen=True)
+class _Form:
+    """One form of a network: the metric after each stage of it, and its figures."""
+
+    compression: Compression
+    stages: tuple[float, ...]
+    values: Mapping[str, float]
+
+
+def _forms(own: Compression, evidence: Evidence) -> Iterator[_Form]:
+    """Yield the forms of a trial that were measured, its own first."""
+    if "accuracy" in evidence.values:
+        yield _Form(own, evidence.stages, evidence.values)
+    for made in evidence.harvest:
+        values = {m.metric: m.value for m in made.measurements}
+        if "accuracy" in values:
+            yield _Form(made.compression, made.values, values)

@@ -1,0 +1,61 @@
+"""The other forms of an asked candidate's network, as candidates with the parameters that lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from search.chooser import distribution
+from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
+from spaces.forms import other_forms
+
+if TYPE_CHECKING:
+    from search.asking import Asker
+    from spaces.candidate import Candidate, Compression
+
+
+class Offer(NamedTuple):
+    """A form of a network: the candidate, and what a sampler would have had to choose, and from what."""
+
+    candidate: Candidate
+    params: Mapping[str, Any]
+    distributions: Mapping[str, Any]
+
+
+class _Unanswered(LookupError):
+    """The space asks what the asked candidate was not asked."""
+
+
+class _Answers:
+    """Chooses what it was given."""
+
+    def __init__(self, answers: Mapping[str, Scalar]) -> None:
+        self._answers = answers
+
+    def __call__(self, name: str, within: Integers | Reals | Choices) -> Scalar:
+        value = self._answers.get(name)
+        if value is None or not within.holds(value):
+            raise _Unanswered(name)
+        return value
+
+
+def offers(
+    asker: Asker, candidate: Candidate, params: Mapping[str, Any], *, deflated: bool
+) -> dict[Compression, Offer]:
+    """Return the other forms of a candidate that the plan's ranges hold, by compression, the cheapest first.
+
+    A form differs in compression alone. `params` are what the sampler chose for the candidate; `deflated`
+    says that a deflated file is what counts. A space that asks for other names has no forms.
+    """
+    found: dict[Compression, Offer] = {}
+    for answers in other_forms(params, asker.ranges, deflated=deflated):
+        try:
+            chooser = Recorder(_Answers(answers))
+            form = asker.made(chooser)
+        except _Unanswered:
+            continue
+        same = form.model_copy(update={"compression": candidate.compression})
+        if same == candidate and form != candidate and form.compression not in found:
+            asked = {name: distribution(within) for name, within in chooser.asked.items()}
+            found[form.compression] = Offer(form, chooser.answers, asked)
+    return found

@@ -1,0 +1,161 @@
+"""The other forms of a trained network: which are made, which are left out, and what is known of them."""
+
+import pytest
+from small import dense, mixed
+from test_evaluate import Steady
+from test_stopping import GOALS, RISES
+
+from hardware_profiles.artifact import ArtifactStore
+from hardware_profiles.device import Device
+from hardware_profiles.errors import MeasuringFailed
+from hardware_profiles.graph import read_graph
+from objectives.brief import Brief
+from objectives.evaluate import Evaluator
+from objectives.goals import Goal
+from objectives.outcome import Measured, Stopped
+from objectives.standing import Spread, Standing
+from spaces.candidate import Compression
+from spaces.forms import steps_of
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+INT8, FLOAT16 = Compression(precision="int8"), Compression(precision="float16")
+HALF = Compression(keep=0.5, precision="int8")
+BASE = dense(16, learning_rate=1e-2)
+
+
+@pytest.fixture
+def harvested(make_setting):
+    """Evaluate a candidate with siblings on digits, latency a constant unless a runner is given."""
+
+    def run(siblings, candidate=BASE, standing=None, runner=None, goals=GOALS, **brief):
+        setting = make_setting("digits", goals=goals)
+        one = Evaluator(setting, Device(setting.profile, runner or Steady(), None))
+        asked = Brief(siblings=siblings, standing=standing or Standing(), **brief)
+        return one.evaluate(candidate, asked), setting, one
+
+    return run
+
+
+def test_a_network_is_offered_in_its_other_forms(harvested):
+    outcome, setting, one = harvested((INT8, FLOAT16))
+    assert isinstance(outcome, Measured)
+    by_form = {made.compression: made for made in outcome.evidence.harvest}
+    assert by_form.keys() == {INT8, FLOAT16}
+    for form, made in by_form.items():
+        again = one.evaluate(BASE.model_copy(update={"compression": form}))
+        seen = {m.metric: m.value for m in made.measurements}
+        assert made.artifact == again.evidence.artifact  # the very file that the form would have had
+        assert seen["accuracy"] == again.evidence.values["accuracy"]
+        assert seen["model_bytes"] == len(ArtifactStore(setting.artifacts).get(made.artifact))
+        assert made.values == outcome.evidence.stages
+    assert outcome.evidence.seconds["train"] > 0
+    assert "train" not in one.evaluate(BASE).evidence.seconds
+
+
+def test_a_slimmer_copy_is_trained_on_from_the_network(harvested):
+    outcome, _, _ = harvested((HALF,), candidate=dense(16, learning_rate=1e-2, epochs=12))
+    (made,) = outcome.evidence.harvest
+    assert made.error is None
+    assert len(made.values) == 2
+    assert made.values[0] == outcome.evidence.stages[0]
+    assert made.parameters < outcome.evidence.parameters
+
+
+def test_all_forms_are_measured_in_one_go(harvested):
+    class Counting(Steady):
+        def __init__(self):
+            self.calls = []
+
+        def measure(self, models, anchor):
+            self.calls.append(len(models))
+            return super().measure(models, anchor)
+
+    runner = Counting()
+    harvested((INT8, FLOAT16), runner=runner)
+    assert runner.calls == [1, 2]
+
+
+def test_what_cannot_join_the_front_is_not_made(harvested):
+    """float16 was seen to change nothing and to be larger than int8, which is tried before it."""
+    sure = Spread(mean=0.0, deviation=0.0, count=9)
+    ratios = {
+        f"{metric}: float32 > {form}": Spread(mean=mean, deviation=0.0, count=9)
+        for metric in ("latency_ms", "model_bytes", "arena_bytes")
+        for form, mean in (("float16", 0.5), ("int8", -1.0))
+    }
+    known = Standing(gaps={"float16": sure, "int8": sure}, ratios=ratios)
+    outcome, _, _ = harvested((FLOAT16,), standing=known)
+    assert outcome.evidence.harvest == ()
+    outcome, _, _ = harvested((INT8,), standing=known)
+    assert len(outcome.evidence.harvest) == 1
+
+
+def test_a_form_that_turns_out_worse_is_not_measured_but_recorded(harvested):
+    quick = {"accuracy": 1.0, "latency_ms": 0.1, "model_bytes": 1.0}
+    ratios = {"latency_ms: float32 > float16": Spread(mean=1.0, deviation=0.0, count=9)}
+    unsure = {"float16": Spread(mean=0.0, deviation=3.0, count=9)}
+    outcome, _, _ = harvested((FLOAT16,), standing=Standing(front=(quick,), ratios=ratios, gaps=unsure))
+    (made,) = outcome.evidence.harvest
+    assert made.error == "not measured: its accuracy and bytes cannot join the front"
+    assert made.artifact
+
+
+def test_a_form_that_fails_costs_itself_alone(harvested):
+    class Refusing(Steady):
+        def measure(self, models, anchor):
+            if len(models) > 1:
+                raise MeasuringFailed("one of them crashed")
+            if "QUANTIZE" in kinds(models[0]):
+                raise MeasuringFailed("this one crashed")
+            return super().measure(models, anchor)
+
+    def kinds(path):
+        return [op.kind for op in read_graph(path.read_bytes()).ops]
+
+    outcome, _, _ = harvested((INT8, FLOAT16), runner=Refusing())
+    errors = {made.compression: made.error for made in outcome.evidence.harvest}
+    assert errors[FLOAT16] is None
+    assert errors[INT8] == "MeasuringFailed: this one crashed"
+
+
+def test_a_stopped_trial_still_offers_the_network_that_it_has(harvested):
+    """Pruning is not worth it, as the study has seen; the unpruned network may be."""
+    lost = {"sparsity 0.5": Spread(mean=-0.9, deviation=0.001, count=9)}
+    ratio = {
+        f"{m}: float32 > int8": Spread(mean=-2.0, deviation=0.0, count=9)
+        for m in ("latency_ms", "model_bytes")
+    }
+    front = ({"accuracy": 0.7, "latency_ms": 0.05, "model_bytes": 2000.0},)
+    known = Standing(front=front, gaps=lost, ratios=ratio, rises=RISES, chance=0.05)
+    sparse = BASE.model_copy(update={"compression": Compression(sparsity=0.5)})
+    outcome, _, _ = harvested((INT8,), candidate=sparse, standing=known, stopping=True)
+    assert isinstance(outcome, Stopped), outcome
+    assert "before its last steps" in outcome.reason
+    (made,) = outcome.evidence.harvest
+    assert made.compression == INT8
+    assert made.error is None
+    assert "prune" not in outcome.evidence.seconds
+
+
+def test_the_blank_is_not_measured_twice(harvested):
+    class Counting(Steady):
+        calls = 0
+
+        def measure(self, models, anchor):
+            Counting.calls += len(models)
+            return super().measure(models, anchor)
+
+    fast = Goal(metric="latency_ms", direction="minimize", limit=5.0)
+    outcome, _, _ = harvested(
+        (), candidate=mixed(epochs=1), runner=Counting(), goals=(GOALS[0], fast, GOALS[2])
+    )
+    assert isinstance(outcome, Measured), outcome
+    assert Counting.calls == 1
+    assert "measure" not in outcome.evidence.seconds
+
+
+def test_steps_of_harvested_forms_are_as_many_as_their_values(harvested):
+    outcome, _, _ = harvested((HALF, INT8), candidate=dense(16, learning_rate=1e-2, epochs=12))
+    for made in outcome.evidence.harvest:
+        assert len(made.values) == len(steps_of(made.compression))

@@ -1,0 +1,140 @@
+"""What a trial has to show to join the front, and how likely it is to."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from objectives.goals import Goal
+from objectives.standing import FEWEST_SEEN, UNSEEN_GAP, Spread, Standing, chance, error_of, needed, twentieth
+
+GOALS = (
+    Goal(metric="accuracy", direction="maximize"),
+    Goal(metric="latency_ms", direction="minimize"),
+    Goal(metric="model_bytes", direction="minimize"),
+)
+SURE = Spread(mean=0.0, deviation=0.0, count=5)
+
+
+def point(accuracy, latency_ms, model_bytes):
+    return {"accuracy": accuracy, "latency_ms": latency_ms, "model_bytes": model_bytes}
+
+
+FRONT = Standing(front=(point(0.9, 2.0, 3000.0), point(0.8, 1.0, 2000.0), point(0.5, 0.5, 900.0)))
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "model_bytes", "least"),
+    [
+        (3.0, 4000.0, 0.9),  # beaten by all in what does not depend on weights
+        (1.5, 9000.0, 0.8),
+        (0.7, 1000.0, 0.5),
+        (0.4, 9000.0, -math.inf),  # the quickest of all
+        (9.0, 800.0, -math.inf),  # the smallest of all
+        (1.0, 2000.0, 0.8),  # as quick and as small as another
+    ],
+)
+def test_what_is_needed_is_the_best_accuracy_of_those_that_are_no_larger_and_no_slower(
+    latency_ms, model_bytes, least
+):
+    assert needed({"latency_ms": latency_ms, "model_bytes": model_bytes}, FRONT, GOALS) == least
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=8),
+    st.tuples(*[st.integers(0, 4)] * 2),
+    st.integers(0, 4),
+)
+def test_what_shows_more_than_is_needed_is_dominated_by_nothing(points, form, accuracy):
+    front = [point(a / 4, float(t + 1), float(b + 1)) for a, t, b in points]
+    mine = point(accuracy / 4, float(form[0] + 1), float(form[1] + 1))
+    least = needed({k: v for k, v in mine.items() if k != "accuracy"}, Standing(front=tuple(front)), GOALS)
+    no_worse = [
+        p
+        for p in front
+        if p["accuracy"] >= mine["accuracy"] and all(p[k] <= mine[k] for k in ("latency_ms", "model_bytes"))
+    ]
+    assert (mine["accuracy"] > least) == (not no_worse)
+
+
+def test_what_is_not_known_asks_for_nothing():
+    assert needed({"model_bytes": 9000.0}, FRONT, GOALS) == -math.inf
+    assert needed({}, Standing(), GOALS) == -math.inf
+
+
+def test_a_limit_on_accuracy_is_needed_even_by_the_smallest():
+    limited = (GOALS[0].model_copy(update={"limit": 0.7}), *GOALS[1:])
+    assert needed({"latency_ms": 0.1, "model_bytes": 10.0}, FRONT, limited) == 0.7
+    assert needed({"latency_ms": 9.0, "model_bytes": 9e9}, FRONT, limited) == 0.9
+
+
+def test_without_accuracy_as_an_objective_nothing_helps_what_is_beaten():
+    budget = (Goal(metric="accuracy", direction="maximize", objective=False, limit=0.6), *GOALS[1:])
+    assert needed({"latency_ms": 9.0, "model_bytes": 9e9}, FRONT, budget) == math.inf
+    assert needed({"latency_ms": 0.1, "model_bytes": 9e9}, FRONT, budget) == 0.6
+
+
+def test_a_metric_to_minimise_is_turned_round():
+    goals = (Goal(metric="accuracy", direction="minimize"), GOALS[1])
+    front = Standing(front=({"accuracy": 0.2, "latency_ms": 1.0},))
+    assert needed({"latency_ms": 2.0}, front, goals) == -0.2
+    assert chance(0.1, -0.2, "minimize", SURE) == 1.0
+    assert chance(0.3, -0.2, "minimize", SURE) == 0.0
+
+
+def test_the_final_value_decides_alone_where_forms_lose_nothing():
+    assert chance(error_of(0.9, "maximize"), 0.89, "maximize", SURE) == 1.0
+    assert chance(error_of(0.9, "maximize"), 0.91, "maximize", SURE) == 0.0
+    assert chance(0.5, -math.inf, "maximize", SURE) == 1.0
+    assert chance(0.0, math.inf, "maximize", SURE) == 0.0
+
+
+def test_the_chance_is_that_of_a_simulation():
+    generator = np.random.default_rng(0)
+    gap, rise = Spread(mean=-0.01, deviation=0.01, count=60), Spread(mean=-0.7, deviation=0.3, count=60)
+    error, least = 0.2, 0.9
+    final = 1 - error * np.exp(generator.normal(rise.mean, rise.deviation, 400_000))
+    shown = final + generator.normal(gap.mean, gap.deviation, 400_000)
+    assert chance(error, least, "maximize", gap, rise) == pytest.approx(np.mean(shown >= least), abs=0.02)
+    told = chance(1 - 0.905, least, "maximize", gap)
+    assert told == pytest.approx(
+        np.mean(0.905 + generator.normal(gap.mean, gap.deviation, 400_000) >= least), abs=0.02
+    )
+
+
+@given(st.floats(0.01, 0.9), st.floats(0.02, 0.5), st.integers(3, 50))
+def test_the_chance_falls_with_what_is_needed(error, deviation, count):
+    rise = Spread(mean=-0.3, deviation=deviation, count=count)
+    gap = Spread(mean=0.0, deviation=0.01, count=count)
+    chances = [chance(error, least / 20, "maximize", gap, rise) for least in range(21)]
+    assert all(0 <= c <= 1 for c in chances)
+    assert all(a >= b for a, b in itertools.pairwise(chances))
+
+
+def test_few_observations_leave_more_doubt():
+    few, many = (Spread(mean=0.0, deviation=0.1, count=n) for n in (3, 300))
+    assert few.below(-0.3) > 10 * many.below(-0.3) > 0
+    assert few.low(2) < many.low(2) == pytest.approx(math.exp(-0.2), rel=0.01)
+
+
+def test_steps_that_were_hardly_seen_are_guessed_and_steps_add_up():
+    seen = Spread(mean=-0.03, deviation=0.04, count=9)
+    standing = Standing(
+        gaps={"int8": seen, "keep 0.5": Spread(mean=-0.5, deviation=0, count=FEWEST_SEEN - 1)}
+    )
+    assert standing.gap(["int8"]) == seen
+    assert standing.gap(["keep 0.5"]).deviation == UNSEEN_GAP
+    both = standing.gap(["keep 0.5", "int8"])
+    assert both.mean == -0.03
+    assert both.deviation == pytest.approx(math.hypot(0.04, UNSEEN_GAP))
+    assert standing.gap([]).deviation == 0
+
+
+@pytest.mark.parametrize(
+    ("epoch", "epochs", "part"), [(1, 6, 3), (3, 6, 10), (6, 6, 20), (1, 20, 1), (9, 30, 6)]
+)
+def test_twentieths(epoch, epochs, part):
+    assert twentieth(epoch, epochs) == part

@@ -1,0 +1,104 @@
+"""What a sampler sees of a study, and that it may be any sampler."""
+
+import optuna
+import pytest
+from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, table
+
+import search.mirror
+from search.asking import Asker
+from search.book import Book
+from search.driver import Driver
+from search.ledger import NullLedger
+from search.samplers import SAMPLERS, sampler_of
+from search.storage import create, load, open_storage, read_study, taken, write_facts
+from search.telling import requeue
+
+TrialState = optuna.trial.TrialState
+
+
+class Looking(optuna.samplers.RandomSampler):
+    """Keeps the trials that it was shown last."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=1)
+        self.shown: list[optuna.trial.FrozenTrial] = []
+
+    def sample_independent(self, study, trial, param_name, param_distribution):
+        self.shown = study.get_trials(deepcopy=False)
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+
+@pytest.fixture
+def drive(make_study):
+    """Run a study of the small space for so many trials, in a storage, with a sampler."""
+
+    def run(url, sampler, trials, widths=100_000):
+        facts = facts_of(make_study([], data={"kind": "table", "input_shape": (4,)}), widths)
+        facts = facts.model_copy(update={"plan": facts.plan.model_copy(update={"trials": trials})})
+        storage = open_storage(url)
+        if taken(storage, "try-1"):
+            study = load(storage, "try-1")
+        else:
+            study = create(storage, "try-1", facts.plan.goals)
+            write_facts(study, facts)
+        requeue(study, facts.plan, blame=False)
+        study.sampler = sampler
+        book = Book(study, facts, Asker(SmallSpace(widths), facts))
+        Driver(book, TableExecutor(table(facts.plan.goals)), NullLedger(), Screen()).run()
+        return study
+
+    return run
+
+
+def test_a_sampler_is_shown_the_front_the_newest_and_what_is_under_way(drive, tmp_path, monkeypatch):
+    monkeypatch.setattr(search.mirror, "NEWEST", 10)
+    sampler = Looking()
+    study = drive(f"sqlite:///{tmp_path / 's.db'}", sampler, 60)
+    shown = {trial.number: trial for trial in sampler.shown}
+    ended = [t for t in study.get_trials() if t.number in shown and t.state.is_finished()]
+    front = {trial.number for trial in study.best_trials if trial.number < 59}
+    # The last ask came before the last trials ended: of the two that were under way one was the trial itself.
+    assert front - {58, 59} <= set(shown)
+    assert len(shown) <= 10 + len(front) + 2
+    assert {trial.state for trial in shown.values()} == {TrialState.COMPLETE, TrialState.RUNNING}
+    for trial in ended:
+        if shown[trial.number].state == TrialState.COMPLETE:
+            assert (shown[trial.number].values, shown[trial.number].params) == (trial.values, trial.params)
+            assert shown[trial.number].constraints == trial.constraints
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_study_is_the_same_in_the_storage_whatever_its_sampler(drive, tmp_path, name):
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    drive(url, sampler_of(name, 1), 70)
+    study = drive(url, sampler_of(name, 2), 140)  # taken up again
+    assert [trial.number for trial in study.get_trials()] == list(range(len(study.get_trials())))
+    record = read_study(study)
+    assert sum(trial.state == "measured" for trial in record.trials) == 140
+    assert not study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
+    for trial in study.get_trials():
+        assert trial.datetime_start <= trial.datetime_complete
+
+
+def test_nsga2_goes_on_with_its_generations(drive, tmp_path):
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    first = drive(url, sampler_of("nsga2", 1), 120)
+    key = "NSGAIISampler:generation"
+    assert max(t.system_attrs[key] for t in first.get_trials()) >= 1
+    second = drive(url, sampler_of("nsga2", 2), 240)
+    generations = [trial.system_attrs[key] for trial in second.get_trials()]
+    assert max(generations) >= 3
+    parents = [k for k in second._storage.get_study_system_attrs(second._study_id) if "parent" in k]
+    assert len(parents) >= 3
+
+
+def test_tpe_learns_through_the_mirror(drive, tmp_path):
+    """Most of what it asks late on is no wider than what random asks are: small networks are quick."""
+    tpe = drive(f"sqlite:///{tmp_path / 't.db'}", sampler_of("tpe", 1), 150)
+    random = drive(f"sqlite:///{tmp_path / 'r.db'}", sampler_of("random", 1), 150)
+
+    def late(study):
+        units = sorted(trial.params["units"] for trial in study.get_trials()[100:])
+        return units[len(units) // 2]
+
+    assert late(tpe) < 0.5 * late(random)
