@@ -10,7 +10,7 @@ from objectives.brief import Brief
 from objectives.goals import violations
 from objectives.outcome import Evidence, Harvested, Infeasible, Measured, Outcome
 from search.front import front
-from search.lessons import AUDITED, Lessons
+from search.lessons import AUDITED, Lessons, checks, joined_front
 from search.offers import Offer, offers
 from search.trial import TrialRecord
 
@@ -49,9 +49,7 @@ class Counsel:
         for trial in trials:
             self.lessons.learn(trial)
             self._put_in_stock(forms_of(trial, facts))
-            if trial.evidence.doubt is not None:
-                until = [t for t in trials if t.number <= trial.number or t.parent == trial.number]
-                self.audit(trial, front(until, facts.plan.goals))
+        self.lessons.recall(checks(trials, facts.plan.goals))
 
     def brief(
         self, number: int, candidate: Candidate, params: Mapping[str, Any], best: Sequence[TrialRecord]
@@ -90,7 +88,7 @@ class Counsel:
     def audit(self, trial: TrialRecord, best: Sequence[TrialRecord]) -> None:
         """Check the rule by a trial that it would have stopped: did it or a form of it join the front?"""
         if trial.evidence.doubt is not None:
-            self.lessons.audit(wrong=any(trial.number in (t.number, t.parent) for t in best))
+            self.lessons.audit(wrong=joined_front(trial, best))
 
     def _offers(self, candidate: Candidate, params: Mapping[str, Any]) -> dict[Compression, Offer]:
         deflated = any(goal.metric == "compressed_bytes" for goal in self._facts.plan.goals)

@@ -169,6 +169,8 @@ def counts(status: Status) -> str:
     ended = ", ".join(
         f"{state} {getattr(status, state)}" for state in ("measured", "infeasible", "stopped", "failed")
     )
+    if status.checked:
+        ended += f" (stopping wrong in {status.wrong} of {status.checked} checked)"
     return f"hypervolume {status.hypervolume:.4f} | {ended}"
 
 

@@ -29,7 +29,7 @@ from search.trial import COUNTED, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     from search.book import Asked, Book
-    from search.counsel import Counsel
+    from search.counsel import Counsel, Stocked
     from search.executors.base import Executor
     from search.ledger import Ledger
 
@@ -71,6 +71,7 @@ class Driver:
         seats = executor.capacity
         self._spare = max(1, seats // SEATS_PER_SPARE) if seats > 1 else 0
         self._ahead: deque[Asked] = deque()  # begun as far as the study knows, but without a worker yet
+        self._answered: deque[tuple[Asked, Stocked]] = deque()
         self._idle_asks = False  # until a trial comes back, asking again makes no sense
         self._running: dict[int, _Running] = {}
         self._trials = book.finished()
@@ -100,8 +101,10 @@ class Driver:
                 status(name, self._counted, self._states, self._front, self._facts, running),
             )
         left, limiting = self._seconds_left(seconds), self._use.limiting()
-        times = {"seconds": seconds, "seconds_left": left, "limited_by": limiting}
-        return self._status[1].model_copy(update=times)
+        now: dict[str, Any] = {"seconds": seconds, "seconds_left": left, "limited_by": limiting}
+        if self._counsel is not None:
+            now |= {"checked": self._counsel.lessons.audited, "wrong": self._counsel.lessons.wrong}
+        return self._status[1].model_copy(update=now)
 
     def _seconds_left(self, seconds: float) -> float | None:
         """Return what the trials left will take at the pace of the last ones, at most the time it has."""
@@ -162,6 +165,9 @@ class Driver:
                 asking = self._ask()
                 if self._clock.now() - start >= BATCH_S:
                     break
+        while self._answered:  # by now they have numbers
+            answered, stocked = self._answered.popleft()
+            self._take_note(_record(answered, stocked.outcome, stocked.parent))
         return asking
 
     def _may_ask(self, most: int) -> bool:
@@ -190,8 +196,7 @@ class Driver:
             return True
         if self._counsel and (stocked := self._counsel.stock.pop(asked.candidate.digest, None)):
             self._book.answer_from_stock(asked, stocked.outcome, stocked.parent)
-            self._take_note(_record(asked, stocked.outcome, stocked.parent))
-            self._pace.took("stocked", 0.0, counts=True)
+            self._answered.append((asked, stocked))
             return True
         if asked.candidate.digest in self._under_way():
             self._book.decline(asked, "the same candidate is under way", steer_away=False)

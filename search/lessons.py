@@ -11,17 +11,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, permutations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from objectives.standing import Spread, Standing, error_of, twentieth
-from search.front import figures
+from search.front import figures, front
 from spaces.forms import shape_of, steps_of
 
 if TYPE_CHECKING:
-    from objectives.goals import Direction
+    from objectives.goals import Direction, Goal
     from objectives.outcome import Evidence
     from search.storage import Facts
-    from search.trial import TrialRecord
+    from search.trial import StudyRecord, TrialRecord
     from spaces.candidate import Compression
 
 CHANCE = 0.05
@@ -34,6 +34,41 @@ FEWEST_CURVES = 6
 """As many finished curves a study needs before it extrapolates another one."""
 WITHOUT_WEIGHTS = ("latency_ms", "model_bytes", "arena_bytes", "energy_mj")
 """The figures of a form that do not depend on its weights."""
+
+
+class Checks(NamedTuple):
+    """How many trials were finished although they would have been stopped, and how many joined the front."""
+
+    audited: int
+    wrong: int
+
+
+def checks(trials: Sequence[TrialRecord], goals: Sequence[Goal]) -> Checks:
+    """Look through a study's trials, in order of number, for how often stopping would have been wrong."""
+    wrong = [
+        joined_front(
+            trial, front([t for t in trials if t.number <= trial.number or t.parent == trial.number], goals)
+        )
+        for trial in trials
+        if trial.evidence.doubt is not None
+    ]
+    return Checks(len(wrong), sum(wrong))
+
+
+def about_frugality(study: StudyRecord) -> Iterator[str]:
+    """Tell in a line each what harvest and stopping did, where they did anything."""
+    asked = sum(trial.parent is None and trial.state == "measured" for trial in study.trials)
+    if forms := sum(trial.parent is not None for trial in study.trials):
+        yield f"harvest   {forms} forms of {asked} trained networks are trials of their own"
+    stopped, seen = sum(trial.state == "stopped" for trial in study.trials), checks(study.trials, study.goals)
+    if stopped or seen.audited:
+        told = f"wrong in {seen.wrong} of {seen.audited}" if seen.audited else "none yet"
+        yield f"stopping  {stopped} trials ended early; of those finished all the same, to check it: {told}"
+
+
+def joined_front(trial: TrialRecord, best: Sequence[TrialRecord]) -> bool:
+    """Tell whether a trial or a form of its network is on a front."""
+    return any(trial.number in (other.number, other.parent) for other in best)
 
 
 @dataclass
@@ -90,6 +125,10 @@ class Lessons:
         forms = list(_forms(trial.candidate.compression, evidence))
         self._learn_gaps(forms)
         self._learn_ratios(forms)
+
+    def recall(self, seen: Checks) -> None:
+        """Take over what a study was checked for before."""
+        self.audited, self.wrong = seen
 
     def audit(self, *, wrong: bool) -> None:
         """Take note of a trial that the rule would have stopped, and whether that would have been wrong."""

@@ -27,6 +27,7 @@ class Best(Value):
 class Status(Value):
     """A study at one moment of a call.
 
+    `checked` trials were finished although they would have been stopped; `wrong` of them joined the front.
     `done` counts over all calls, `seconds` since this one began; `seconds_left` is None where it cannot
     be told yet. `hypervolume` is a share of the reference box, in [0, 1]. `limited_by` says what the trials
     wait for, None before each worker had its turn.
@@ -40,6 +41,8 @@ class Status(Value):
     stopped: int
     failed: int
     running: int
+    checked: int = 0
+    wrong: int = 0
     seconds: float = 0.0
     seconds_left: float | None = None
     hypervolume: float

@@ -191,6 +191,7 @@ def conclude(record: StudyRecord, where: Places, to_json: bool) -> None:
     """Show the front, where the plot lies, and which commands come next."""
     from search.front import front
     from search.home import make_private, writing
+    from search.lessons import about_frugality
     from search.plot import write_plot
     from search.status import counted
     from search.tables import front_table, rows
@@ -212,6 +213,8 @@ def conclude(record: StudyRecord, where: Places, to_json: bool) -> None:
         print(
             f"go on     edgesearch study --name {record.name}{more}{where.again(tracking=True, device=True)}"
         )
+    for line in about_frugality(record):
+        print(line)
     if not best:
         say(f"no trial could be measured within the limits; `edgesearch trials {record.name}` says why")
     return None

@@ -14,7 +14,7 @@ from search.counsel import Counsel, forms_of
 from search.driver import Driver
 from search.front import front
 from search.ledger import MemoryLedger
-from search.lessons import CHANCE, FEWEST_CURVES, TOLERATED, Lessons
+from search.lessons import CHANCE, FEWEST_CURVES, TOLERATED, Lessons, about_frugality
 from search.offers import offers
 from search.storage import create, open_storage, read_study, write_facts
 from search.strategies import Strategy, frugal, plain
@@ -339,3 +339,18 @@ def test_measurements_of_a_form_keep_their_source(facts):
     (found,) = forms_of(trial(0, asked, harvest=(form(asked, "int8"),)), facts)
     assert isinstance(found.measurement("accuracy"), Measurement)
     assert found.measurement("latency_ms").source == SOURCE
+
+
+def test_a_study_tells_what_was_saved(make_study, facts):
+    asked = network(10)
+    best = trial(0, asked, doubt=Doubt(epoch=3, reason="it showed too little"))
+    (other,) = forms_of(trial(0, asked, harvest=(form(asked, "int8"),)), facts)
+    ended = TrialRecord(
+        number=2, state="stopped", candidate=network(3), outcome=Stopped(epoch=1, reason="no")
+    )
+    record = make_study([best, other.model_copy(update={"number": 1}), ended])
+    harvest, stopping = about_frugality(record)
+    assert harvest == "harvest   1 forms of 1 trained networks are trials of their own"
+    assert stopping.startswith("stopping  1 trials ended early")
+    assert stopping.endswith("to check it: wrong in 1 of 1")
+    assert list(about_frugality(make_study([trial(0, asked)]))) == []
