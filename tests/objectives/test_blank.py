@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from small import PROBLEMS, a_file, inlet_of, mixed, samples, some_candidates
 
+from objectives.adapt import Adapter, adapted
 from objectives.blank import randomise
 from objectives.build import build
 from objectives.canonical import least_bytes
 from objectives.metrics import load_metric
 from objectives.prune import prune
+from objectives.stages import Clock
 from objectives.train import Samples, Task, Trainer, train
+from objectives.weights import WeightStore
 from spaces.candidate import PRECISIONS, Compression
 
 pytestmark = pytest.mark.usefixtures("warm")
@@ -48,6 +51,32 @@ def test_bytes_of_blank_and_trained_are_equal(space, seed):
         blank = a_file(form, problem, network=randomise(build(form, problem, 0), 0))
         data = a_file(form, problem, network=network)
         assert len(blank) == len(data), precision
+        assert least_bytes(form, problem) <= len(data)
+
+
+ADAPTED = (
+    Compression(keep=0.5, precision="int8"),
+    Compression(clusters=8, precision="int8"),
+    Compression(precision="int8", quantization="aware"),
+    Compression(precision="int4", quantization="aware"),
+    Compression(keep=0.5, sparsity=0.5, precision="int8", quantization="aware"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", sorted(PROBLEMS))
+def test_bytes_of_adapted_forms_are_those_of_their_blanks(space, tmp_path):
+    """What a harvest and a threshold count on: a slimmer or aware network weighs what its blank does."""
+    problem, store = PROBLEMS[space], WeightStore(tmp_path, 10**9)
+    (any_one,) = some_candidates(space, 1, 1)
+    short = any_one.training.model_copy(update={"epochs": 1})
+    for compression in ADAPTED:
+        form = any_one.model_copy(update={"compression": compression, "training": short})
+        adapter = Adapter(lambda stage: build(stage, problem, 0), task(form, problem), Clock())
+        network = adapted(adapter, form, store, lambda stage: stage.digest).model
+        blank = randomise(adapter.blank(form.stages[-1]), 0)
+        data = a_file(form, problem, network=network)
+        assert len(a_file(form, problem, network=blank)) == len(data), compression
         assert least_bytes(form, problem) <= len(data)
 
 
