@@ -16,18 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.report import compression_lines
-from benchmarks.values import (
+from benchmarks.compression_lines import (
     ArenaRow,
     CompressionResult,
     LeverRow,
     PenaltyRow,
     ReductionRow,
-    circumstances,
-    load_average,
-    numbers,
-    save,
+    compression_lines,
 )
+from benchmarks.values import circumstances, load_average, numbers, save
 from hardware_profiles.anchor import calibrate
 from hardware_profiles.artifact import compressed_bytes
 from hardware_profiles.micro import ArenaUnknown, arena

@@ -18,29 +18,33 @@ from benchmarks.values import Case, Run, Trial, load_average
 
 SCRIPT = Path(__file__).with_name("plain_optuna.py")
 STUDY = "benchmark"
+EDGESEARCH_COMMAND = (sys.executable, "-c", "from search.cli import main; main()")
 ENDLESS = 1_000_000
 METRICS = ("accuracy", "latency_ms", "model_bytes")
 # The value that edgesearch uses, for a plain script by somebody who knows of that trap.
 KNOWING_MOMENTUM = 0.9
 
 
-def run_edgesearch(case: Case, folder: Path) -> Run:
+def run_edgesearch(case: Case, folder: Path, *extra: str) -> Run:
     """Run a study on Ray, as `edgesearch study` does, and read the record from its storage."""
     launched, load = datetime.now(), load_average()  # noqa: DTZ005 - Optuna stores local time without a zone
-    program = "from search.cli import main; main()"
-    options = ["--name", STUDY, "--timeout", f"{case.seconds:g}", "--trials", str(ENDLESS)]
+    options = ["--name", STUDY, "--timeout", f"{case.seconds:g}", "--trials", str(ENDLESS), *extra]
     options += [f"--range={name}={','.join(left)}" for name, left in COMMON_SPACE.items()]
-    total_s = _run([sys.executable, "-c", program, "study", *_given(case), *options], folder, _home(folder))
+    if case.max_model_bytes is not None:
+        options += ["--max-model-bytes", str(case.max_model_bytes)]
+    total_s = run_command([*EDGESEARCH_COMMAND, "study", *_given(case), *options], folder, _home(folder))
     first, trials = _read_study(folder)
     startup_s = (first - launched).total_seconds()
     return Run(startup_s=startup_s, total_s=total_s, load=load, divisor=1.0, trials=trials)
 
 
 def run_plain(case: Case, folder: Path, *extra: str) -> Run:
-    """Run the plain script and read the lines that it wrote."""
+    """Run the plain script and read the lines that it wrote. Raises ValueError for a case with a limit."""
+    if case.max_model_bytes is not None:
+        raise ValueError(f"the plain script knows no limits, but the case has one: {case.title}")
     load, out = load_average(), folder / "trials.jsonl"
     options = ["--seconds", f"{case.seconds:g}", "--out", str(out), *extra]
-    total_s = _run([sys.executable, str(SCRIPT), *_given(case), *options], folder)
+    total_s = run_command([sys.executable, str(SCRIPT), *_given(case), *options], folder)
     start, *lines = (json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
     trials = tuple(
         Trial(number=line["trial"], seconds=line["seconds"], values=line["values"], model=Path(line["model"]))
@@ -84,15 +88,15 @@ def _home(folder: Path) -> dict[str, str]:
     return {"EDGESEARCH_HOME": str(folder / "home")}
 
 
-def _run(command: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> float:
-    """Run a command in the folder, its output in `log.txt`; return the seconds it took.
+def run_command(command: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> float:
+    """Run a command in the folder, its output added to `log.txt`; return the seconds it took.
 
     Variables that would point edgesearch elsewhere are not handed on. Raises RuntimeError with the last
     line of the log where the command fails.
     """
     log, start = folder / "log.txt", time.monotonic()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGESEARCH_")}
-    with log.open("w", encoding="utf-8") as output:
+    with log.open("a", encoding="utf-8") as output:
         done = subprocess.run(
             command,
             cwd=folder,
@@ -127,5 +131,6 @@ def _read_study(folder: Path) -> tuple[datetime, tuple[Trial, ...]]:
         values = {metric: record.values[metric] for metric in METRICS} if record.state == "measured" else None
         model = artifacts.path(record.evidence.artifact or "").relative_to(home.root.parent)
         seconds = (done - first).total_seconds()
-        found.append(Trial(number=record.number, seconds=seconds, values=values, model=model))
+        form = record.parent is not None
+        found.append(Trial(number=record.number, seconds=seconds, values=values, model=model, form=form))
     return first, tuple(found)

@@ -2,50 +2,44 @@
 
 A side's front is chosen by that side's own validation figures, for that is what its user would ship.
 What the front is worth is then found here: accuracy on the held-out test set through LiteRT, latency by
-the runner of `hardware_profiles` beside one and the same anchor, bytes of the file.
+the runner of `hardware_profiles` beside one and the same anchor, bytes of the file. Every trial that was on
+the front at any time is judged, once, so that the front's worth over time is known too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.values import Case, Judgement, Point, Run, Trial
+from benchmarks.curves import standings
+from benchmarks.values import Case, Judgement, Moment, Point, Run, Trial
 from hardware_profiles.runners.base import Anchor
 from hardware_profiles.runners.local import LocalRunner
 from objectives.datasets.prepare import prepare
 from objectives.datasets.spec import DataSpec
 from objectives.datasets.store import open_data
+from objectives.goals import Goal
 from objectives.metrics import load_metric, majority_value
-from search.front import loss
 from search.hypervolume import hypervolume
+from search.limits import Limits
 from search.plan import StudyPlan
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DEVICE = "this-machine"
-GOALS = StudyPlan(data=DataSpec(source="digits")).goals
-"""Accuracy, latency_ms and model_bytes without limits: they do not depend on the data."""
+
+
+def goals_of(case: Case) -> tuple[Goal, ...]:
+    """Return accuracy, latency_ms and model_bytes, with the case's limit if it has one."""
+    limits = Limits(model_bytes=case.max_model_bytes)
+    return StudyPlan(data=DataSpec(source=case.data), limits=limits).goals
 
 
 def runner() -> LocalRunner:
     """Return the runner, with more time than a search takes for one model."""
     return LocalRunner(DEVICE, threads=1, budget_s=1.0, patience_s=5.0)
-
-
-def pareto(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """Return the trials that no other dominates by their own side's figures; failed ones take no part."""
-    import moocore
-
-    done = [trial for trial in trials if trial.values is not None]
-    if not done:
-        return ()
-    losses = np.array([[loss(goal, (trial.values or {})[goal.metric]) for goal in GOALS] for trial in done])
-    kept = moocore.is_nondominated(losses, keep_weakly=False)
-    return tuple(trial for trial, keep in zip(done, kept, strict=True) if keep)
 
 
 def accuracy_of(model: Path, x: Array, y: Array, divisor: float) -> float:
@@ -71,12 +65,13 @@ def accuracy_of(model: Path, x: Array, y: Array, divisor: float) -> float:
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges every side of one case with the same test set and the same anchor."""
+    """Judges every side of one case by the same test set, anchor and goals."""
 
     x: Array
     y: Array
     majority_accuracy: float
     anchor: Anchor
+    goals: tuple[Goal, ...]
 
     @classmethod
     def of(cls, case: Case, data_root: Path, anchor: Anchor) -> Judge:
@@ -86,7 +81,7 @@ class Judge:
         x, y = data.test()
         y_train = data.y_dev[data.folds[0].train]
         majority = majority_value(load_metric("accuracy"), y_train, y, len(summary.classes))
-        return cls(x, y, majority, anchor)
+        return cls(x, y, majority, anchor, goals_of(case))
 
     def figures(self, model: Path, divisor: float) -> dict[str, float]:
         """Measure one file. Raises MeasuringFailed where it cannot be run."""
@@ -97,16 +92,16 @@ class Judge:
         }
 
     def judge(self, contender: str, run: Run, seconds: float, folder: Path) -> Judgement:
-        """Judge what a run, whose files lie in `folder`, had after so many seconds."""
+        """Judge what a run, whose files lie in `folder`, had in so many seconds."""
         trials = run.within(seconds)
-        points = tuple(
-            Point(
-                trial=trial.number,
-                claimed=trial.values or {},
-                judged=self.figures(folder / trial.model, run.divisor),
-            )
-            for trial in pareto(trials)
+        fronts = list(standings(trials, self.goals))
+        ever = {trial.number: trial for standing in fronts for trial in standing.front}
+        points = {number: self._point(trial, run.divisor, folder) for number, trial in ever.items()}
+        curve = tuple(
+            Moment(seconds=at, hypervolume=self._worth([points[trial.number] for trial in front]))
+            for at, front in fronts
         )
+        last = fronts[-1].front if fronts else ()
         failed = sum(trial.values is None for trial in trials)
         return Judgement(
             contender=contender,
@@ -115,6 +110,15 @@ class Judge:
             load=run.load,
             candidates=len(trials) - failed,
             failed=failed,
-            hypervolume=hypervolume([point.judged for point in points], GOALS, self.majority_accuracy),
-            front=points,
+            forms=sum(trial.form and trial.values is not None for trial in trials),
+            hypervolume=curve[-1].hypervolume if curve else 0.0,
+            front=tuple(points[number] for number in sorted(trial.number for trial in last)),
+            curve=curve,
         )
+
+    def _point(self, trial: Trial, divisor: float, folder: Path) -> Point:
+        judged = self.figures(folder / trial.model, divisor)
+        return Point(trial=trial.number, claimed=trial.values or {}, judged=judged)
+
+    def _worth(self, points: list[Point]) -> float:
+        return hypervolume([point.judged for point in points], self.goals, self.majority_accuracy)

@@ -15,7 +15,6 @@ from pydantic import Field
 
 from hardware_profiles.artifact import write_atomically
 from hardware_profiles.machine import processor_core, usable_cores
-from spaces.candidate import Reduction
 from spaces.value import Value
 
 VERSIONED = (
@@ -39,36 +38,50 @@ class Circumstances(Value):
 
 
 class Case(Value):
-    """What both sides are given: data, epochs of a training, seconds from the first ask on, seed."""
+    """What every side is given: data, epochs of a training, seconds from the first ask on, seed.
+
+    `max_model_bytes` is a limit on the stored bytes, where there is one.
+    """
 
     data: str
     subset: Annotated[int, Field(ge=1)] | None
     epochs: Annotated[int, Field(ge=1)]
     seconds: Positive
     seed: Count
+    max_model_bytes: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def name(self) -> str:
         """Names the case, for folders."""
-        return f"{self.data}-{self.subset or 'all'}-{self.epochs}epochs-{self.seconds:g}s-seed{self.seed}"
+        limit = f"-{self.max_model_bytes}bytes" if self.max_model_bytes else ""
+        given = f"{self.data}-{self.subset or 'all'}-{self.epochs}epochs-{self.seconds:g}s{limit}"
+        return f"{given}-seed{self.seed}"
+
+    @property
+    def about(self) -> str:
+        """Names the case whatever its seed, for people."""
+        much = f"{self.subset:,} images of {self.data}" if self.subset else self.data
+        limit = f", at most {self.max_model_bytes:,} bytes" if self.max_model_bytes else ""
+        return f"{much}: {self.epochs} epochs, {self.seconds:g} s{limit}"
 
     @property
     def title(self) -> str:
         """Names the case, for people."""
-        much = f"{self.subset:,} images of {self.data}" if self.subset else self.data
-        return f"{much}: {self.epochs} epochs, {self.seconds:g} s, seed {self.seed}"
+        return f"{self.about}, seed {self.seed}"
 
 
 class Trial(Value):
     """One candidate of a run: when it was done, in seconds since the first ask, and its side's figures.
 
-    `values` is None where it failed. `model` is the `.tflite`, relative to the run's folder.
+    `values` is None where it was not measured, or broke a limit. `model` is the `.tflite`, relative to the
+    run's folder. A `form` is made of another trial's network and was done when it was written down.
     """
 
     number: Count
     seconds: float
     values: dict[str, float] | None
     model: Path
+    form: bool = False
 
 
 class Run(Value):
@@ -93,8 +106,18 @@ class Point(Value):
     judged: dict[str, float]
 
 
+class Moment(Value):
+    """What a side's front was worth to the judge from a time on, in seconds since the first ask."""
+
+    seconds: float
+    hypervolume: Annotated[float, Field(ge=0, le=1)]
+
+
 class Judgement(Value):
-    """One side of a case. `candidates` are those that were measured within the time."""
+    """One side of a case. `candidates` are those that were measured within the time, `forms` among them.
+
+    `curve` has a moment for every change of the front; it is empty in results from before it was kept.
+    """
 
     contender: str
     startup_s: float
@@ -102,8 +125,10 @@ class Judgement(Value):
     load: float
     candidates: Count
     failed: Count
+    forms: Count = 0
     hypervolume: Annotated[float, Field(ge=0, le=1)]
     front: tuple[Point, ...]
+    curve: tuple[Moment, ...] = ()
 
 
 class Comparison(Value):
@@ -176,77 +201,6 @@ class Workers(Value):
     def speedup(self) -> float:
         """How many times the trials of one worker two of them finish in the same time."""
         return self.seconds(1) / self.seconds(2)
-
-
-class LeverRow(Value):
-    """One lever on one trained network: its file on test data, its bytes, latency and cost.
-
-    `before` is the float network's accuracy on validation data, `validation` that of the file there.
-    `lever_s` is what the lever's own fine-tuning took, without the training that it starts from.
-    """
-
-    network: str
-    lever: str
-    seed: Count
-    before: float | None
-    validation: float
-    accuracy: float
-    model_bytes: Count
-    compressed_bytes: Count
-    sparsity: float
-    convert_s: float
-    lever_s: float
-    epochs: Annotated[int, Field(ge=1)]
-    latency_ms: float | None = None
-    verdict: str | None = None
-    model: str | None = None
-
-
-class ArenaRow(Value):
-    """Working memory of one lever's file in TensorFlow Lite Micro, in bytes; None where it does not run it.
-
-    The activations' part alone ("head"), which is the same on a 32-bit device; weights do not change it.
-    """
-
-    network: str
-    lever: str
-    arena_bytes: Count | None
-
-
-class PenaltyRow(Value):
-    """What an L1 penalty in training does for sparsity: an MLP before and after pruning to 80 %, int8.
-
-    `near_zero` is the fraction of its trained weights that int8 rounds to zero without any pruning.
-    """
-
-    l1: float
-    accuracy: float
-    near_zero: float
-    compressed_bytes: Count
-    pruned_accuracy: float
-    pruned_compressed_bytes: Count
-
-
-class ReductionRow(Value):
-    """An int8 MLP on a table of which it sees a part: its accuracy on test data."""
-
-    data: str
-    reduction: Reduction | None
-    columns: Count
-    seed: Count
-    accuracy: float
-    model_bytes: Count
-
-
-class CompressionResult(Value):
-    """The content of `results/compression.json`."""
-
-    circumstances: Circumstances
-    load: float
-    levers: tuple[LeverRow, ...] = ()
-    reductions: tuple[ReductionRow, ...] = ()
-    arenas: tuple[ArenaRow, ...] = ()
-    penalties: tuple[PenaltyRow, ...] = ()
 
 
 def circumstances() -> Circumstances:

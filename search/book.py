@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from search.asking import Asker, Declined
@@ -48,6 +49,11 @@ class Asked:
 
     handle: Handle
     candidate: Candidate
+
+    @cached_property
+    def digest(self) -> str:
+        """The candidate's digest."""
+        return self.candidate.digest
 
     @property
     def number(self) -> int:

@@ -9,6 +9,7 @@ from search.confirmation_cells import trained_again
 from search.front import figures
 from search.shipment import Shipment
 from search.tables import describe_compression, describe_network
+from search.trial import TrialRecord
 from search.units import human_bytes, human_figure, human_ms
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$!])")
@@ -228,6 +229,7 @@ def _study(shipment: Shipment) -> dict[str, object]:
         "title": f"{plain(study.data.name)} on {plain(study.profile.name)}",
         "study": code(study.name),
         "trial": shipment.record.number,
+        "lineage": _lineage(shipment.record),
         "device": _device(shipment),
         "measured": sum(r.state == "measured" for r in study.trials),
         "data": plain(study.data.name),
@@ -237,3 +239,7 @@ def _study(shipment: Shipment) -> dict[str, object]:
             f"| {plain(name)} | {plain(v)} |" for name, v in sorted(study.versions.items())
         ),
     }
+
+
+def _lineage(record: TrialRecord) -> str:
+    return "" if record.parent is None else f", another form of the network of trial {record.parent}"

@@ -6,24 +6,22 @@ hear of it, so a kill at any instant loses at most the trials in flight, which a
 
 from __future__ import annotations
 
-from bisect import insort
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from objectives.outcome import Failed, Outcome
 from search.asking import Declined
 from search.clock import REAL, Clock
 from search.errors import NothingFits, Paused, StudyError
-from search.front import front, joined
 from search.interrupts import uninterrupted
 from search.limiting import Utilisation
 from search.nearest import nearest
 from search.pace import Pace
-from search.status import Display, Status, counted, status
-from search.storage import judged, make_record
+from search.status import Display, Status
+from search.storage import judged
+from search.tally import Tally
 from search.telling import MOST_RETRIES
 from search.trial import COUNTED, StudyRecord, TrialRecord
 
@@ -74,43 +72,32 @@ class Driver:
         self._answered: deque[tuple[Asked, Stocked]] = deque()
         self._idle_asks = False  # until a trial comes back, asking again makes no sense
         self._running: dict[int, _Running] = {}
-        self._trials = book.finished()
-        self._seen = {t.candidate.digest: t for t in self._trials if t.candidate and t.outcome}
-        self._states = Counter(trial.state for trial in self._trials)
-        self._counted = counted(self._trials)
-        self._front = front(self._trials, book.facts.plan.goals)
-        self._pace, self._use = Pace.of(self._trials), Utilisation(seats, clock.now)
+        self._tally = Tally(book.name, book.facts, book.finished())
+        self._pace, self._use = Pace.of(self._tally.trials), Utilisation(seats, clock.now)
         self._barren = 0
         self._news = 0  # candidates among the barren asks that were new, though they did not fit
         self._suspects: list[tuple[_Running, Failed]] = []
         self._start = clock.now()
-        self._status: tuple[tuple[int, int], Status] | None = None
 
     @property
     def record(self) -> StudyRecord:
         """The study as it stands, without what is under way."""
-        return make_record(self._book.name, self._facts, tuple(self._trials))
+        return self._tally.record
 
     def status(self) -> Status:
-        """Sum up for a display; front and hypervolume anew only where a trial came back since."""
-        seconds, moment = self._clock.now() - self._start, (len(self._trials), len(self._running))
-        if self._status is None or self._status[0] != moment:
-            name, running = self._book.name, len(self._running)
-            self._status = (
-                moment,
-                status(name, self._counted, self._states, self._front, self._facts, running),
-            )
+        """Sum up for a display."""
+        seconds = self._clock.now() - self._start
         left, limiting = self._seconds_left(seconds), self._use.limiting()
         now: dict[str, Any] = {"seconds": seconds, "seconds_left": left, "limited_by": limiting}
         if self._counsel is not None:
             now |= {"checked": self._counsel.lessons.audited, "wrong": self._counsel.lessons.wrong}
-        return self._status[1].model_copy(update=now)
+        return self._tally.status(len(self._running)).model_copy(update=now)
 
     def _seconds_left(self, seconds: float) -> float | None:
         """Return what the trials left will take at the pace of the last ones, at most the time it has."""
         plan, now = self._facts.plan, self._clock.now()
         under_way = [now - running.since for running in self._running.values()]
-        left = self._pace.seconds_left(max(0, plan.trials - self._counted), self._use.busy, under_way)
+        left = self._pace.seconds_left(max(0, plan.trials - self._tally.counted), self._use.busy, under_way)
         guesses = [] if left is None else [left]
         if plan.timeout_s is not None:
             guesses.append(max(0.0, plan.timeout_s - seconds))
@@ -173,7 +160,7 @@ class Driver:
     def _may_ask(self, most: int) -> bool:
         plan = self._facts.plan
         return (
-            len(self._running) + len(self._ahead) < min(most, plan.trials - self._counted)
+            len(self._running) + len(self._ahead) < min(most, plan.trials - self._tally.counted)
             and self._barren < PATIENCE
             and not (plan.only_carried and not self._book.waiting)
             and self._in_time
@@ -191,14 +178,14 @@ class Driver:
             asked = self._book.ask()
         except Declined:
             return True
-        if known := self._seen.get(asked.candidate.digest):
+        if known := self._tally.known(asked.digest):
             self._book.answer_duplicate(asked, known)
             return True
-        if self._counsel and (stocked := self._counsel.stock.pop(asked.candidate.digest, None)):
+        if self._counsel and (stocked := self._counsel.stock.pop(asked.digest, None)):
             self._book.answer_from_stock(asked, stocked.outcome, stocked.parent)
             self._answered.append((asked, stocked))
             return True
-        if asked.candidate.digest in self._under_way():
+        if asked.digest in self._under_way():
             self._book.decline(asked, "the same candidate is under way", steer_away=False)
             return bool(self._suspects)
         self._book.begin(asked)
@@ -214,12 +201,12 @@ class Driver:
         if self._counsel is None:
             self._executor.submit(asked.number, asked.candidate)
             return
-        brief = self._counsel.brief(asked.number, asked.candidate, asked.params, self._front)
+        brief = self._counsel.brief(asked.number, asked.candidate, asked.params, self._tally.front)
         self._executor.submit(asked.number, asked.candidate, brief)
 
     def _under_way(self) -> set[str]:
         seated = [*self._running.values(), *(running for running, _ in self._suspects)]
-        return {asked.candidate.digest for asked in (*self._ahead, *(running.asked for running in seated))}
+        return {asked.digest for asked in (*self._ahead, *(running.asked for running in seated))}
 
     def _back(self, number: int, outcome: Outcome) -> None:
         running, self._idle_asks = self._running[number], False
@@ -257,11 +244,11 @@ class Driver:
         """Learn from a trial that ended, and add the other forms of its network that are worth it."""
         counsel.lessons.learn(trial)
         self._add_forms(counsel, trial, params)
-        counsel.audit(trial, self._front)
+        counsel.audit(trial, self._tally.front)
 
     def _make_up(self, counsel: Counsel) -> None:
         """Add the forms that a kill left out, which can be those of the newest trials alone."""
-        reaped = [trial for trial in self._trials if trial.evidence.harvest]
+        reaped = [trial for trial in self._tally.trials if trial.evidence.harvest]
         newest = sorted(reaped, key=lambda trial: trial.number)[-MADE_UP * self._executor.capacity :]
         for trial in newest:
             self._add_forms(counsel, trial, self._book.params(trial.number))
@@ -269,7 +256,7 @@ class Driver:
     def _add_forms(self, counsel: Counsel, trial: TrialRecord, params: Mapping[str, Any]) -> None:
         for form, offer in counsel.reaped(trial, params):
             assert form.outcome is not None  # what has none is not reaped
-            if offer.candidate.digest in self._seen:
+            if self._tally.known(offer.candidate.digest):
                 continue
             number = self._book.add(
                 trial.number, offer.candidate, offer.params, offer.distributions, form.outcome
@@ -296,14 +283,9 @@ class Driver:
             self._end(running, outcome.model_copy(update={"error": error, "fault": "candidate"}))
 
     def _take_note(self, record: TrialRecord) -> None:
-        assert record.candidate is not None
-        insort(self._trials, record, key=attrgetter("number"))
-        self._seen[record.candidate.digest] = record
-        self._states[record.state] += 1
-        self._counted += record.counts
+        self._tally.note(record)
         if record.state == "measured":
             self._barren = self._news = 0
-            self._front = joined(self._front, record, self._facts.plan.goals)
         else:
             self._news += 1
         self._ledger.record(self.record, [record])
@@ -311,13 +293,13 @@ class Driver:
     def _conclude(self) -> None:
         if self._barren < PATIENCE:
             return
-        if not self._news and any(trial.state == "measured" for trial in self._trials):
+        if not self._news and self._tally.any_measured:
             self._display.say(
                 f"{PATIENCE} asks in a row were repetitions: the space is searched through, or the sampler "
                 "is done with it"
             )
             return
-        raise NothingFits(nearest(self._trials, self._book.name, PATIENCE))
+        raise NothingFits(nearest(self._tally.trials, self._book.name, PATIENCE))
 
 
 def _record(asked: Asked, outcome: Outcome, parent: int | None = None) -> TrialRecord:

@@ -1,6 +1,7 @@
 """The Pareto front of a study: which measured trials nothing else beats in every objective."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
 from objectives.goals import Goal, limited_metric
 from search.trial import TrialRecord
@@ -76,28 +77,45 @@ def front(records: Iterable[TrialRecord], goals: Iterable[Goal]) -> tuple[TrialR
     return tuple(record for _, _, record in ranked)
 
 
-def joined(
-    points: Sequence[TrialRecord], record: TrialRecord, goals: Iterable[Goal]
-) -> tuple[TrialRecord, ...]:
-    """Return the front of some points and one more trial, where the points are a front already.
+class Front:
+    """A front that trials join one by one, each for the price of one pass over its points.
 
-    It is what `front` returns for all of them, for the price of one pass; the trial's candidate is not yet
-    among the points'.
+    Its `points` are what `front` returns for all that joined. No two trials are of the same candidate.
     """
-    goals = tuple(goals)
-    objectives = [goal for goal in goals if goal.objective]
-    if not eligible((record,), goals):
-        return tuple(points)
 
-    def place(trial: TrialRecord) -> tuple[float, ...]:
+    def __init__(self, goals: Iterable[Goal], records: Iterable[TrialRecord] = ()) -> None:
+        self._goals = tuple(goals)
+        self._objectives = [goal for goal in self._goals if goal.objective]
+        self.points = front(records, self._goals)
+        self._places = [self._place(point) for point in self.points]
+
+    def join(self, record: TrialRecord) -> bool:
+        """Let a trial compete; return whether it is on the front now."""
+        if not eligible((record,), self._goals):
+            return False
+        new = self._place(record)
+        if any(_before(place, new) for place in self._places):
+            return False
+        kept = [
+            (place, point)
+            for place, point in zip(self._places, self.points, strict=True)
+            if not _before(new, place)
+        ]
+        ordered = sorted([*kept, (new, record)], key=itemgetter(0))
+        self._places = [place for place, _ in ordered]
+        self.points = tuple(point for _, point in ordered)
+        return True
+
+    def best(self, metric: str) -> TrialRecord | None:
+        """Return the best point in one objective, of equals the first; None of no points."""
+        at = [goal.metric for goal in self._objectives].index(metric)
+        ranked = zip(self._places, self.points, strict=True)
+        found = min(ranked, key=lambda known: (known[0][at], known[0][-1]), default=None)
+        return None if found is None else found[1]
+
+    def _place(self, trial: TrialRecord) -> tuple[float, ...]:
         values = figures(trial)
-        return (*(loss(goal, values[goal.metric]) for goal in objectives), trial.number)
-
-    new, known = place(record), [(place(point), point) for point in points]
-    if any(_before(other, new) for other, _ in known):
-        return tuple(points)
-    kept = [(other, point) for other, point in known if not _before(new, other)]
-    return tuple(point for _, point in sorted([*kept, (new, record)], key=lambda found: found[0]))
+        return (*(loss(goal, values[goal.metric]) for goal in self._objectives), trial.number)
 
 
 def _before(places: Sequence[float], others: Sequence[float]) -> bool:

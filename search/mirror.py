@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial, TrialState
 if TYPE_CHECKING:
     from optuna.study import StudyDirection
 
-NEWEST = 1000
-"""How many trials that ended are shown, beside the front."""
+NEWEST = 500
+"""How many trials that ended are shown, beside the front. Twice as many make an ask nearly twice as dear."""
 # Samplers are handed a study with a storage, and there is no public way to either.
 # ruff: noqa: SLF001
 

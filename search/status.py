@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from hardware_profiles.measurement import Measurement
-from search.front import best_of
+from search.front import Front
 from search.hypervolume import hypervolume
 from search.limiting import Limiting
 from spaces.value import Value
 
 if TYPE_CHECKING:
     from search.storage import Facts
-    from search.trial import State, TrialRecord
+    from search.trial import TrialRecord
 
 
 class Best(Value):
@@ -68,26 +67,12 @@ def counted(trials: Iterable[TrialRecord]) -> int:
     return sum(trial.counts for trial in trials)
 
 
-def status(
-    name: str, done: int, states: Counter[State], best: Sequence[TrialRecord], facts: Facts, running: int
-) -> Status:
-    """Sum up a study but for its times.
-
-    `done` of its candidates count, `states` counts its trials, `best` is its front, and `running` trials are
-    under way. Nothing beats the front in any objective, so that the best of each is on it.
-    """
+def bests(front: Front, facts: Facts) -> tuple[float, tuple[Best, ...]]:
+    """Return the hypervolume of a front, and its best point by each objective, which nothing beats."""
     goals = facts.plan.goals
-    found = [(best_of(best, goal), goal.metric) for goal in goals if goal.objective]
-    points = [(trial.number, trial.measurement(metric)) for trial, metric in found if trial is not None]
-    return Status(
-        study=name,
-        done=done,
-        wanted=facts.plan.trials,
-        measured=states["measured"],
-        infeasible=states["infeasible"],
-        stopped=states["stopped"],
-        failed=states["failed"],
-        running=running,
-        hypervolume=hypervolume([trial.values for trial in best], goals, facts.majority_accuracy),
-        best=tuple(Best(trial=number, measurement=m) for number, m in points if m is not None),
+    found = [(goal.metric, front.best(goal.metric)) for goal in goals if goal.objective]
+    points = [(trial.number, trial.measurement(metric)) for metric, trial in found if trial is not None]
+    return (
+        hypervolume([trial.values for trial in front.points], goals, facts.majority_accuracy),
+        tuple(Best(trial=number, measurement=m) for number, m in points if m is not None),
     )

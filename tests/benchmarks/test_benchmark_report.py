@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import report
+from benchmarks.against_plain_lines import comparison_lines
 from benchmarks.contenders import EDGESEARCH, KNOWING, PLAIN
 from benchmarks.values import (
     AgainstPlain,
@@ -45,9 +46,7 @@ def test_the_committed_page_is_what_the_committed_results_say():
 
 def test_a_case_is_a_table_and_what_edgesearch_has_over_each_other_side():
     text = "\n".join(
-        report.comparison_lines(
-            comparison(side(EDGESEARCH, 90, 0.7), side(PLAIN, 30, 0.5), side(KNOWING, 0, 0.0))
-        )
+        comparison_lines(comparison(side(EDGESEARCH, 90, 0.7), side(PLAIN, 30, 0.5), side(KNOWING, 0, 0.0)))
     )
     assert "### 12,000 images of fashion-mnist: 6 epochs, 240 s, seed 0" in text
     assert "| edgesearch | 12 s | 90 | 1 | 0.700 | 0.875 | 12,345 bytes | 12.3 us |" in text
@@ -56,7 +55,7 @@ def test_a_case_is_a_table_and_what_edgesearch_has_over_each_other_side():
 
 
 def test_without_edgesearch_there_is_nothing_to_hold_against():
-    lines = report.comparison_lines(comparison(side(PLAIN, 30, 0.5)))
+    lines = comparison_lines(comparison(side(PLAIN, 30, 0.5)))
     assert not any(line.startswith("- ") for line in lines)
 
 
@@ -74,11 +73,11 @@ def test_the_workers_are_held_against_each_other():
 
 
 def test_the_page_follows_the_results(tmp_path):
-    assert report.document(tmp_path).count("No results yet") == 5
+    assert report.document(tmp_path).count("No results yet") == 7
     result = AgainstPlain(circumstances=circumstances(), comparisons=(comparison(side(EDGESEARCH, 90, 0.7)),))
     save(tmp_path / "against_plain.json", result)
     text = report.document(tmp_path)
-    assert text.count("No results yet") == 4
+    assert text.count("No results yet") == 6
     assert "| edgesearch |" in text
     assert "Load of the machine before each part at most 0.2" in text
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.against_plain import Workshop
-from benchmarks.contenders import EDGESEARCH, PLAIN
+from benchmarks.contenders import CONTENDERS, EDGESEARCH, PLAIN
 from benchmarks.judge import Judge
 from benchmarks.values import AgainstPlain, Workers
+from benchmarks.workshop import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -32,14 +32,14 @@ def test_the_plain_script_has_the_same_space_and_networks(root):
 def test_both_sides_run_and_are_judged_and_the_command_goes_on_where_it_was(root, tmp_path):
     out, work = tmp_path / "result.json", tmp_path / "work"
     command = ["-m", "benchmarks.against_plain", "--data", "digits", "--seconds", "5", "--epochs", "2"]
-    command += ["--contender", EDGESEARCH, "--contender", PLAIN, "--work", str(work), "--out", str(out)]
+    command += ["--seeds", "0", "--work", str(work), "--out", str(out)]
     assert "running" in run(root, *command)
     first = AgainstPlain.model_validate_json(out.read_text())
     again = run(root, *command)
     assert "running" not in again and "judging" not in again
     second = AgainstPlain.model_validate_json(out.read_text())
     assert second.comparisons == first.comparisons
-    judged_in_the_end(Workshop(work), first)
+    judged_in_the_end(Workshop(work, CONTENDERS), first)
 
 
 def judged_in_the_end(workshop, result):
@@ -54,6 +54,7 @@ def judged_in_the_end(workshop, result):
         judged = judge.judge(contender, done, math.inf, folder)
         assert judged.candidates >= 1
         assert judged.hypervolume > 0
+        assert judged.hypervolume == judged.curve[-1].hypervolume
         for point in judged.front:
             assert point.judged["model_bytes"] == point.claimed["model_bytes"]
             assert point.judged["accuracy"] == pytest.approx(point.claimed["accuracy"], abs=0.15)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from benchmarks import contenders
-from benchmarks.against_plain import CASES, Workshop, cases
+from benchmarks.against_plain import CASES, cases
 from benchmarks.values import (
     AgainstPlain,
     Case,
@@ -24,6 +24,7 @@ from benchmarks.values import (
     save,
 )
 from benchmarks.workers import RANGES, candidates, longest_first, prepared
+from benchmarks.workshop import Workshop
 from search.home import Home
 
 DIGITS = Case(data="digits", subset=None, epochs=20, seconds=120, seed=0)
@@ -66,16 +67,21 @@ def test_a_run_within_a_time_holds_what_was_done_by_then(ends, limit):
 
 
 def test_cases_that_differ_have_folders_that_differ(tmp_path):
-    shop = Workshop(tmp_path)
-    changed = [
-        DIGITS.model_copy(update=change)
-        for change in ({"seed": 1}, {"epochs": 3}, {"seconds": 1.5}, {"subset": 9})
-    ]
-    folders = {shop.folder(case, side) for case in (DIGITS, *changed) for side in contenders.CONTENDERS}
-    assert len(folders) == 5 * len(contenders.CONTENDERS)
+    shop = Workshop(tmp_path, contenders.CONTENDERS)
+    changes = ({"seed": 1}, {"epochs": 3}, {"seconds": 1.5}, {"subset": 9}, {"max_model_bytes": 32_768})
+    listed = [DIGITS, *(DIGITS.model_copy(update=change) for change in changes)]
+    assert len({case.title for case in listed}) == len(listed)
+    folders = {shop.folder(case, side) for case in listed for side in contenders.CONTENDERS}
+    assert len(folders) == len(listed) * len(contenders.CONTENDERS)
 
 
-def test_a_finished_run_is_read_and_a_half_finished_one_starts_from_nothing(tmp_path, monkeypatch):
+def test_the_plain_script_refuses_a_limit_that_it_does_not_know(tmp_path):
+    limited = DIGITS.model_copy(update={"max_model_bytes": 32_768})
+    with pytest.raises(ValueError, match=r"knows no limits, but the case has one: .*32,768 bytes"):
+        contenders.run_plain(limited, tmp_path)
+
+
+def test_a_finished_run_is_read_and_a_half_finished_one_starts_from_nothing(tmp_path):
     ran = []
 
     def side(case, folder):
@@ -85,8 +91,7 @@ def test_a_finished_run_is_read_and_a_half_finished_one_starts_from_nothing(tmp_
             raise RuntimeError("killed")
         return Run(startup_s=1, total_s=2, load=0, divisor=1, trials=())
 
-    monkeypatch.setitem(contenders.CONTENDERS, "double", side)
-    shop = Workshop(tmp_path)
+    shop = Workshop(tmp_path, {"double": side})
     with pytest.raises(RuntimeError, match="killed"):
         shop.run(DIGITS, "double")
     first = shop.run(DIGITS, "double")
@@ -98,13 +103,15 @@ def test_a_side_that_fails_says_why_and_where_the_rest_is(tmp_path):
     with pytest.raises(
         RuntimeError, match=r"ended with status 3 and said 'no space left'; all of it is in .*log\.txt"
     ):
-        contenders._run([sys.executable, "-c", "print('no space left'); raise SystemExit(3)"], tmp_path)
+        contenders.run_command(
+            [sys.executable, "-c", "print('no space left'); raise SystemExit(3)"], tmp_path
+        )
 
 
 def test_variables_that_point_edgesearch_elsewhere_are_not_handed_on(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGESEARCH_STORAGE", "elsewhere")
     program = "import os; print(sorted(name for name in os.environ if name.startswith('EDGESEARCH')))"
-    contenders._run([sys.executable, "-c", program], tmp_path, {"EDGESEARCH_HOME": "here"})
+    contenders.run_command([sys.executable, "-c", program], tmp_path, {"EDGESEARCH_HOME": "here"})
     assert (tmp_path / "log.txt").read_text() == "['EDGESEARCH_HOME']\n"
 
 

@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.judge import GOALS, Judge, accuracy_of, pareto, runner
+from benchmarks.curves import pareto
+from benchmarks.judge import Judge, accuracy_of, goals_of, runner
 from benchmarks.values import Case, Run, Trial
 from hardware_profiles.anchor import anchor_path, calibrate
 from objectives.datasets.prepare import open_data, prepare
 from objectives.datasets.spec import DataSpec
 from search.hypervolume import hypervolume
 
+CASE = Case(data="digits", subset=None, epochs=1, seconds=60, seed=0)
+GOALS = goals_of(CASE)
 X = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], np.uint8)
 Y = np.array([0, 1, 2, 3])
 
@@ -76,16 +79,16 @@ def test_the_front_is_what_nothing_else_dominates(figures):
             for other in trials
         )
 
-    assert {losses(t) for t in pareto(trials)} == {losses(t) for t in trials if not dominated(t)}
+    assert {losses(t) for t in pareto(trials, GOALS)} == {losses(t) for t in trials if not dominated(t)}
 
 
 def test_failed_trials_are_on_no_front():
-    assert pareto([failed(0)]) == ()
-    assert [t.number for t in pareto([failed(0), trial(1)])] == [1]
+    assert pareto([failed(0)], GOALS) == ()
+    assert [t.number for t in pareto([failed(0), trial(1)], GOALS)] == [1]
 
 
 def test_what_was_done_too_late_does_not_count(folder, anchor):
-    judge = Judge(X, Y, 0.25, anchor)
+    judge = Judge(X, Y, 0.25, anchor, GOALS)
     done = run(trial(0), failed(1), trial(2, seconds=61.0, accuracy=1.0), failed(3, seconds=61.0))
     judged = judge.judge("plain", done, 60.0, folder)
     assert (judged.candidates, judged.failed) == (1, 1)
@@ -94,7 +97,7 @@ def test_what_was_done_too_late_does_not_count(folder, anchor):
 
 
 def test_a_claim_chooses_the_front_and_the_file_decides_what_it_is_worth(folder, anchor):
-    judge = Judge(X, np.array([0, 1, 3, 2]), 0.25, anchor)
+    judge = Judge(X, np.array([0, 1, 3, 2]), 0.25, anchor, GOALS)
     boasting, modest = trial(0, accuracy=1.0, latency_ms=0.5), trial(1, accuracy=0.6)
     judged = judge.judge("plain", run(boasting, modest), 60.0, folder)
     (point,) = judged.front
@@ -105,13 +108,35 @@ def test_a_claim_chooses_the_front_and_the_file_decides_what_it_is_worth(folder,
     assert judged.hypervolume == hypervolume([point.judged], GOALS, 0.25) > 0
 
 
+def test_what_left_the_front_again_counts_for_the_time_that_it_was_there(folder, anchor):
+    early = trial(0, seconds=5.0, accuracy=0.6)
+    late = trial(1, seconds=20.0, accuracy=1.0).model_copy(update={"form": True})
+    judged = Judge(X, Y, 0.25, anchor, GOALS).judge("edgesearch", run(late, early), 60.0, folder)
+    assert [moment.seconds for moment in judged.curve] == [5.0, 20.0]
+    assert [point.trial for point in judged.front] == [1]
+    assert judged.hypervolume == judged.curve[-1].hypervolume
+    assert judged.curve[0].hypervolume > 0
+    assert (judged.candidates, judged.forms) == (2, 1)
+
+
+def test_a_limit_is_where_the_scale_of_the_bytes_ends(folder, anchor):
+    size = (folder / "m.tflite").stat().st_size
+    worth = [
+        Judge(X, Y, 0.25, anchor, goals_of(CASE.model_copy(update={"max_model_bytes": limit})))
+        .judge("edgesearch", run(trial(0)), 60.0, folder)
+        .hypervolume
+        for limit in (size, 100 * size)
+    ]
+    assert worth[0] == 0.0 < worth[1]
+
+
 def test_a_side_without_a_candidate_has_no_hypervolume(folder, anchor):
-    judged = Judge(X, Y, 0.25, anchor).judge("plain", run(failed(0)), 60.0, folder)
-    assert (judged.candidates, judged.hypervolume, judged.front) == (0, 0.0, ())
+    judged = Judge(X, Y, 0.25, anchor, GOALS).judge("plain", run(failed(0)), 60.0, folder)
+    assert (judged.candidates, judged.hypervolume, judged.front, judged.curve) == (0, 0.0, (), ())
 
 
 def test_the_judge_looks_at_the_test_set_alone(tmp_path, anchor):
-    judge = Judge.of(Case(data="digits", subset=None, epochs=1, seconds=1, seed=0), tmp_path, anchor)
+    judge = Judge.of(CASE, tmp_path, anchor)
     data = open_data(tmp_path, prepare(DataSpec(source="digits"), tmp_path).digest)
     x, y = data.test()
     assert np.array_equal(judge.x, x) and np.array_equal(judge.y, y)

@@ -13,6 +13,7 @@ from benchmarks.recipe_lines import Recipe, Trained, error_left, recipe_lines
 from benchmarks.values import circumstances
 from benchmarks.waves import CHANNELS, SHAPES, STEPS, waves
 from objectives.build import build
+from objectives.tensorflow import one_thread
 from spaces.candidate import Candidate, Problem, Training
 from spaces.layers import Conv, Dense, DepthwiseSeparable, GlobalPool
 
@@ -26,6 +27,11 @@ CANDIDATE = Candidate(
     ),
     training=Training(dropout=0.2, l1=1e-4, l2=1e-3),
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _as_in_a_worker():
+    one_thread()  # before TensorFlow starts: tests that share this process want it too
 
 
 def trained(number, recipe, plain, data="digits", epochs=(1, 8)):

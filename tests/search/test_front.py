@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from objectives.goals import Direction, Goal
-from search.front import best_of, eligible, figures, front, joined
+from search.front import Front, best_of, eligible, figures, front
 from search.trial import TrialRecord
 
 MakeTrial = Callable[..., TrialRecord]
@@ -72,10 +72,13 @@ def test_joined_one_by_one_in_any_order_it_is_the_same_front(
     goals = (*GOALS[:2], BYTES.model_copy(update={"limit": 0.9}))
     records = [make_trial(n, a, lat, size, units=n + 1) for n, (a, lat, size, _) in enumerate(triples)]
     random.shuffle(records)
-    points: tuple[TrialRecord, ...] = ()
-    for record in records:
-        points = joined(points, record, goals)
-    assert points == front(records, goals)
+    begun = Front(goals, records[:3])
+    for count, record in enumerate(records[3:], 4):
+        joins = begun.join(record)
+        assert begun.points == front(records[:count], goals)
+        assert joins == (record in begun.points)
+    for goal in goals:
+        assert begun.best(goal.metric) == best_of(begun.points, goal)
 
 
 def test_the_best_of_the_first_objective_comes_first(make_trial: MakeTrial) -> None:

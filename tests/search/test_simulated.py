@@ -8,8 +8,9 @@ import pytest
 from executor_contract import ExecutorContract, small
 from hypothesis import given
 from hypothesis import strategies as st
-from search_doubles import Screen, SmallSpace, facts_of, table, units
+from search_doubles import Screen, SmallSpace, facts_of, figures, measured, table, units
 
+from objectives.outcome import Measured
 from search.asking import Asker
 from search.book import Book
 from search.clock import FakeClock
@@ -46,7 +47,7 @@ def test_trials_come_back_in_the_order_in_which_they_end(seconds):
     order = []
     while finished := executor.next(1.0):
         order.append(finished.number)
-        assert clock.now() == seconds[finished.number]
+        assert clock.now() == pytest.approx(seconds[finished.number])
     assert order == sorted(range(len(seconds)), key=lambda number: seconds[number])
 
 
@@ -86,7 +87,8 @@ class Simulation:
         share = int(hashlib.sha256(candidate.digest.encode()).hexdigest()[:8], 16) / 2**32
         seconds = 10 * 10**share
         self.starts.append((self.clock.now(), seconds))
-        return table(self.facts.plan.goals)(candidate), seconds
+        evidence = measured({**figures(candidate), "accuracy": round(figures(candidate)["accuracy"], 2)})
+        return Measured(evidence=evidence), seconds
 
     def run(self, book=Book, **kwargs):
         executor = SimulatedExecutor(self.answer, self.workers, self.clock)

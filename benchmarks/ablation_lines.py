@@ -1,0 +1,95 @@
+"""What the ablation keeps, and how the page shows what each part of the strategy is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import fmean
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from benchmarks.against_plain_lines import table
+from benchmarks.curves import level_at
+from benchmarks.values import Circumstances, Comparison, Judgement
+from spaces.value import Value
+
+WHOLE = "all of it"
+"""The side that the others are held against: the strategy with all its parts."""
+
+
+class Ablation(Value):
+    """The content of `results/ablation.json`: a comparison for each seed, of the same sides."""
+
+    circumstances: Circumstances
+    comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _held_against_the_whole(self) -> Self:
+        for comparison in self.comparisons:
+            if WHOLE not in {side.contender for side in comparison.sides}:
+                raise ValueError(
+                    f"sides are held against '{WHOLE}', but seed {comparison.case.seed} has none"
+                )
+        return self
+
+
+ABLATION_TITLE = """\
+## What each part of the strategy is worth
+
+The default strategy with each of its parts switched off alone (`--without`), and `--strategy plain`, which
+has none of them; space, clock and judge are those of the comparison with the plain script. Screening is about
+limits, so all sides have one on the stored bytes, and their scale ends there. Beside each hypervolume stands
+its ratio to that of all parts together, seed by seed; all figures are means over the seeds."""
+
+
+def ablation_lines(result: Ablation) -> list[str]:
+    """Return a table as Markdown: a row for each side."""
+    case = result.comparisons[0].case
+    seeds = ", ".join(str(comparison.case.seed) for comparison in result.comparisons)
+    half = case.seconds / 2
+    head = (
+        "",
+        "measured",
+        "of them forms",
+        f"after {half:g} s",
+        "ratio",
+        f"after {case.seconds:g} s",
+        "ratio",
+    )
+    rows = [
+        _row(contender, result.comparisons)
+        for contender in dict.fromkeys(
+            side.contender for comparison in result.comparisons for side in comparison.sides
+        )
+    ]
+    return [f"{case.about}; seeds: {seeds}.", "", *table(head, rows), ""]
+
+
+def _row(contender: str, comparisons: Iterable[Comparison]) -> tuple[str, ...]:
+    """Return the cells of one side, over the seeds in which it took part."""
+    pairs, cells = _pairs(contender, comparisons), list[str]()
+    sides = [side for _, side, _ in pairs]
+    for part in (0.5, 1.0):
+        levels = [
+            (level_at(side.curve, part * seconds), level_at(whole.curve, part * seconds))
+            for seconds, side, whole in pairs
+        ]
+        cells += [f"{fmean(level for level, _ in levels):.3f}", ratio(levels)]
+    measured, forms = fmean(side.candidates for side in sides), fmean(side.forms for side in sides)
+    return (contender, f"{measured:.0f}", f"{forms:.0f}", *cells)
+
+
+def _pairs(contender: str, comparisons: Iterable[Comparison]) -> list[tuple[float, Judgement, Judgement]]:
+    return [
+        (comparison.case.seconds, comparison.side(contender), comparison.side(WHOLE))
+        for comparison in comparisons
+        if contender in {side.contender for side in comparison.sides}
+    ]
+
+
+def ratio(levels: Iterable[tuple[float, float]]) -> str:
+    """Write the mean ratio of a side's hypervolumes to those of all parts; a dash where one of those is 0."""
+    pairs = list(levels)
+    if any(whole == 0 for _, whole in pairs):
+        return "–"
+    return f"**{fmean(level / whole for level, whole in pairs):.2f}**"
