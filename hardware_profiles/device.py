@@ -130,8 +130,8 @@ class Device:
     ) -> Reading:
         """Return what is known of a model; `wanted` are metrics without which a reading is of no use.
 
-        `known` is its latency, if that was measured already. Raises MeasuringFailed for a model that cannot be
-        run or told of, or lacks what is wanted, and what the runner raises.
+        `known` is its latency, if that was measured already. Raises MeasuringFailed for a model that cannot
+        be run or told of, or lacks what is wanted, and what the runner raises.
         """
         self._refuse_ops(model)
         if known is None:
