@@ -8,11 +8,15 @@ from search.errors import StudyError
 from search.front import front
 from search.plan import StudyPlan
 from search.storage import CANDIDATE, read_facts, read_study
+from search.strategies import strategy_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     import optuna
 
     from search.places import Places
+    from search.trial import TrialRecord
     from spaces.candidate import Precision, Problem
 
 PLAIN: tuple[Precision, ...] = ("int8", "float32")
@@ -53,7 +57,7 @@ def carried(places: Places, plan: StudyPlan, problem: Problem) -> tuple[dict[str
     assert plan.source is not None  # who has no source does not ask
     study = places.study(plan.source)
     record = read_study(study)
-    best = [trial.number for trial in front(record.trials, record.goals)]
+    best = [trial.number for trial in _one_each(front(record.trials, record.goals), plan)]
     kept = [
         trial.number for trial in record.trials if trial.state == "measured" and trial.duplicate_of is None
     ]
@@ -65,6 +69,16 @@ def carried(places: Places, plan: StudyPlan, problem: Problem) -> tuple[dict[str
         )
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     return tuple(runnable(trials[number], problem.precisions) for number in chosen if number in trials)
+
+
+def _one_each(best: Iterable[TrialRecord], plan: StudyPlan) -> Iterator[TrialRecord]:
+    """Yield the trials, but one per network where its other forms will be harvested."""
+    seen: set[str] = set()
+    for trial in best:
+        network = trial.candidate.base.digest if trial.candidate else str(trial.number)
+        if network not in seen or not (plan.training and strategy_of(plan).harvest):
+            yield trial
+        seen.add(network)
 
 
 def runnable(trial: optuna.trial.FrozenTrial, precisions: tuple[Precision, ...]) -> dict[str, Any]:

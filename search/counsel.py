@@ -56,7 +56,8 @@ class Counsel:
     ) -> Brief:
         """Return what to tell a worker of the study and of the forms that are wanted."""
         strategy = self._strategy
-        if not (strategy.harvest or strategy.stopping):
+        # What is only carried over is not trained, and its forms are carried over themselves.
+        if self._facts.plan.only_carried or not (strategy.harvest or strategy.stopping):
             return Brief()
         wanted: dict[Compression, Offer] = {}
         if strategy.harvest:

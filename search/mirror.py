@@ -86,16 +86,21 @@ def _bare(trial: FrozenTrial) -> FrozenTrial:
     return bare
 
 
-class _Ended(FrozenTrial):
-    """A trial that is over, so that its constraints, which are asked for very often, are found but once."""
+class Ended(FrozenTrial):
+    """A trial that is over, so that what is asked for very often is found but once."""
 
     @cached_property
     def constraints(self) -> dict[str, float]:
         return super().constraints
 
+    @cached_property
+    def inside(self) -> dict[str, float]:
+        """Its parameters as numbers, as Optuna has them inside: a category by its place."""
+        return {name: self.distributions[name].to_internal_repr(v) for name, v in self.params.items()}
 
-def _ended(trial: FrozenTrial) -> _Ended:
-    return _Ended(
+
+def _ended(trial: FrozenTrial) -> Ended:
+    return Ended(
         number=trial.number,
         state=trial.state,
         value=None,
@@ -117,13 +122,13 @@ class _Shown:
     def __init__(self, directions: Sequence[StudyDirection]) -> None:
         maximize = optuna.study.StudyDirection.MAXIMIZE
         self._signs = [-1.0 if direction == maximize else 1.0 for direction in directions]
-        self._newest: deque[_Ended] = deque(maxlen=NEWEST)
-        self._front: dict[int, tuple[tuple[float, ...], _Ended]] = {}
-        self._ended: list[_Ended] | None = None
+        self._newest: deque[Ended] = deque(maxlen=NEWEST)
+        self._front: dict[int, tuple[tuple[float, ...], Ended]] = {}
+        self._ended: list[Ended] | None = None
         self.under_way: set[int] = set()
 
     @property
-    def ended(self) -> list[_Ended]:
+    def ended(self) -> list[Ended]:
         """The trials that are over, in order of number."""
         if self._ended is None:
             best = {number: trial for number, (_, trial) in self._front.items()}
@@ -143,7 +148,7 @@ class _Shown:
             if trial.state == TrialState.COMPLETE:
                 self._compete(ended)
 
-    def _compete(self, trial: _Ended) -> None:
+    def _compete(self, trial: Ended) -> None:
         losses = tuple(sign * value for sign, value in zip(self._signs, trial.values, strict=True))
         if any(_no_worse(other, losses) for other, _ in self._front.values()):
             return

@@ -48,9 +48,10 @@ def sampler_of(name: str, seed: int) -> BaseSampler:
     samplers = quiet_optuna().samplers
     match name:
         case "tpe":
+            from search.tpe import SwiftTPESampler
+
             with experimental():
-                tpe: BaseSampler = samplers.TPESampler(multivariate=True, seed=seed)
-            return tpe
+                return SwiftTPESampler(seed)
         case "nsga2":
             nsga2: BaseSampler = samplers.NSGAIISampler(seed=seed)
             return nsga2

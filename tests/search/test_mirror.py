@@ -7,13 +7,17 @@ import pytest
 from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, table
 
 import search.mirror
+from objectives.goals import violations
+from objectives.outcome import Infeasible, Measured
 from search.asking import Asker
 from search.book import Book
 from search.driver import Driver
 from search.ledger import NullLedger
 from search.samplers import SAMPLERS, sampler_of
-from search.storage import create, load, open_storage, read_study, taken, write_facts
+from search.storage import create, experimental, load, open_storage, read_study, taken, write_facts
 from search.telling import requeue
+from spaces.candidate import Problem
+from spaces.catalog import load_space
 
 TrialState = optuna.trial.TrialState
 
@@ -104,3 +108,42 @@ def test_tpe_learns_through_the_mirror(drive):
         return median(trial.params["units"] for trial in study.get_trials()[30:])
 
     assert late("tpe") < 0.5 * late("random")
+
+
+def test_our_tpe_proposes_what_optunas_own_does(make_study):
+    """In a conditional space, with trials under way, some that broke limits and some that were declined."""
+    space = load_space("convnet")
+    problem = Problem(kind="image", input_shape=(28, 28, 1), classes=10)
+    facts = facts_of(make_study([], limits={"model_bytes": 20_000}))
+    facts = facts.model_copy(update={"problem": problem, "ranges": dict(space.ranges(problem))})
+
+    def asked(sampler):
+        study = create(None, "try-1", facts.plan.goals)
+        study.sampler = sampler
+        book, under_way, seen = Book(study, facts, Asker(space, facts)), [], []
+        for count in range(45):
+            under_way.append(book.ask())
+            book.begin(under_way[-1])
+            seen.append(under_way[-1].params)
+            if count >= 4:
+                ended = under_way.pop(count % 3)
+                size = 300.0 * len(ended.candidate.architecture) ** 3
+                values = {
+                    "accuracy": 1 / size,
+                    "latency_ms": ended.params["learning_rate"],
+                    "model_bytes": size,
+                }
+                evidence = measured(values)
+                broken = violations(facts.plan.goals, values)
+                book.finish(
+                    ended,
+                    Infeasible(violations=broken, evidence=evidence)
+                    if broken
+                    else Measured(evidence=evidence),
+                )
+        return seen
+
+    with experimental():
+        plain = optuna.samplers.TPESampler(multivariate=True, seed=3)
+        ours = sampler_of("tpe", 3)
+    assert asked(ours) == asked(plain)

@@ -91,7 +91,8 @@ def test_all_networks_of_a_study_are_measured_elsewhere_and_none_is_trained(home
     assert code == 0, told
     first, there = record(home, "first"), record(home, "there")
     measured = [t for t in first.trials if t.state == "measured"]
-    assert json.loads(output)["trials"] == len(there.trials) == len(measured) > 0
+    assert json.loads(output)["trials"] == len(there.trials) > 0
+    assert len({t.candidate.digest for t in there.trials}) == len(there.trials)  # what became the same is one
     for trial in there.trials:
         assert trial.state == "measured"
         assert not {"train", "slim", "prune", "cluster", "aware"} & set(trial.evidence.seconds)
@@ -104,7 +105,7 @@ def test_all_networks_of_a_study_are_measured_elsewhere_and_none_is_trained(home
 
 @pytest.mark.slow
 def test_with_trials_the_search_goes_on_from_there(home):
-    code, _, told = retarget(home, "--name", "further", "--trials", "4")
+    code, _, told = retarget(home, "--name", "further", "--trials", "6")
     assert code == 0, told
     further, best = record(home, "further"), record(home, "first")
     first = {t.candidate.base.digest for t in best.trials if t.candidate}

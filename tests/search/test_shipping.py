@@ -34,7 +34,8 @@ def home(tmp_path_factory):
     script = (
         "from search import StudyPlan, run_study\n"
         "plan = StudyPlan(data='iris', name='iris', trials=3, epochs=3, ranges={'layers': 1})\n"
-        f"print(len(run_study(plan, home={str(folder / 'home')!r}, executor='in-process').trials))\n"
+        f"record = run_study(plan, home={str(folder / 'home')!r}, executor='in-process')\n"
+        "print(sum(trial.counts for trial in record.trials))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)},
