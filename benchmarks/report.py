@@ -19,6 +19,7 @@ from benchmarks.fashion_full_lines import FULL_TITLE, Full, full_lines
 from benchmarks.measuring import TITLE as MEASURING_TITLE
 from benchmarks.measuring import Measuring, measuring_lines
 from benchmarks.recipe_lines import RECIPE_TITLE, Recipe, recipe_lines
+from benchmarks.scaling_lines import SCALING_TITLE, Scaling, scaling_lines
 from benchmarks.values import (
     AgainstPlain,
     Circumstances,
@@ -81,6 +82,8 @@ def document(results: Path = RESULTS) -> str:
     lines += _part(results / "recipe.json", Recipe, _recipe, "benchmarks.recipe")
     lines += [WORKERS_TITLE, ""]
     lines += _part(results / "workers.json", Workers, _workers, "benchmarks.workers")
+    lines += [SCALING_TITLE, ""]
+    lines += _part(results / "scaling.json", Scaling, _scaling, "benchmarks.scaling")
     lines += [MEASURING_TITLE, ""]
     lines += _part(results / "measuring.json", Measuring, _measuring, "benchmarks.measuring")
     lines += [COMPRESSION_TITLE, ""]
@@ -122,6 +125,10 @@ def _workers(result: Workers) -> list[str]:
         circumstances_line(result.circumstances, [r.load for r in result.rounds]),
         "",
     ]
+
+
+def _scaling(result: Scaling) -> list[str]:
+    return [*scaling_lines(result), circumstances_line(result.circumstances, [result.cost.load]), ""]
 
 
 def _measuring(result: Measuring) -> list[str]:

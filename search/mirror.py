@@ -91,6 +91,7 @@ class Ended(FrozenTrial):
 
     @cached_property
     def constraints(self) -> dict[str, float]:
+        """By how much each limit is broken."""
         return super().constraints
 
     @cached_property

@@ -130,7 +130,7 @@ def trial_tags(trial: TrialRecord) -> dict[str, str]:
         "artifact": trial.evidence.artifact,
         "duplicate_of": trial.duplicate_of,
         "retry_of": trial.retry_of,
-        "parent": trial.parent,
+        "form_of": trial.parent,
         "forms": len(trial.evidence.harvest) or None,
         "doubt": trial.evidence.doubt.reason if trial.evidence.doubt else None,
         "record": digest(trial),

@@ -1,4 +1,4 @@
-"""The tree-structured Parzen estimator of Optuna, with what it finds anew for each parameter found once an ask.
+"""Optuna's tree-structured Parzen estimator, with what it finds anew for each parameter found once an ask.
 
 It asks for what is conditional one parameter at a time, and each time divides all trials into the good ones
 and the rest, and turns their parameters into numbers. Nothing of that changes within an ask. What it proposes

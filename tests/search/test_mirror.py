@@ -4,7 +4,7 @@ from statistics import median
 
 import optuna
 import pytest
-from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, table
+from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, measured, table
 
 import search.mirror
 from objectives.goals import violations
@@ -110,6 +110,11 @@ def test_tpe_learns_through_the_mirror(drive):
     assert late("tpe") < 0.5 * late("random")
 
 
+def judged_by(facts, **values):
+    broken, evidence = violations(facts.plan.goals, values), measured(values)
+    return Infeasible(violations=broken, evidence=evidence) if broken else Measured(evidence=evidence)
+
+
 def test_our_tpe_proposes_what_optunas_own_does(make_study):
     """In a conditional space, with trials under way, some that broke limits and some that were declined."""
     space = load_space("convnet")
@@ -128,19 +133,8 @@ def test_our_tpe_proposes_what_optunas_own_does(make_study):
             if count >= 4:
                 ended = under_way.pop(count % 3)
                 size = 300.0 * len(ended.candidate.architecture) ** 3
-                values = {
-                    "accuracy": 1 / size,
-                    "latency_ms": ended.params["learning_rate"],
-                    "model_bytes": size,
-                }
-                evidence = measured(values)
-                broken = violations(facts.plan.goals, values)
-                book.finish(
-                    ended,
-                    Infeasible(violations=broken, evidence=evidence)
-                    if broken
-                    else Measured(evidence=evidence),
-                )
+                rate = ended.candidate.training.learning_rate
+                book.finish(ended, judged_by(facts, accuracy=1 / size, latency_ms=rate, model_bytes=size))
         return seen
 
     with experimental():

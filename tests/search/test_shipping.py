@@ -12,6 +12,7 @@ import pytest
 import search
 from search import cli
 from search.home import Home
+from search.places import Places
 from search.shipping import TESTED
 
 ROOT = Path(search.__file__).parents[1]
@@ -64,7 +65,12 @@ def test_python_does_what_the_command_does_and_mlflow_has_it(home):
     experiment = client.get_experiment_by_name("edgesearch/iris")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    assert len(runs) == 4  # the study and three trials
+    kinds = [run.data.tags["edgesearch.kind"] for run in runs if "edgesearch.form_of" not in run.data.tags]
+    assert sorted(kinds) == ["study", "trial", "trial", "trial"]
+    tables = [run for run in runs if "edgesearch.forms" in run.data.tags]
+    for run in tables:  # the other forms of a trial's network stand in its run
+        assert "harvest.json" in {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert tables
 
 
 def test_the_best_is_exported_and_runs_and_the_test_set_is_seen_once(here, home, capsys, monkeypatch):
@@ -117,14 +123,14 @@ def test_data_that_is_gone_is_one_line(here, home, capsys):
 def test_sync_writes_what_mlflow_lost_and_again_changes_nothing(here, home, capsys):
     from mlflow import MlflowClient
 
-    address = f"sqlite:///{here / 'new.db'}"
+    address, trials = f"sqlite:///{here / 'new.db'}", len(Places(Home(home)).record("iris").trials)
     for _ in range(2):
         assert edgesearch("sync", "--tracking-uri", address) == 0
-        assert "iris: 3 trials are in MLflow" in capsys.readouterr().err
+        assert f"iris: {trials} trials are in MLflow" in capsys.readouterr().err
     client = MlflowClient(address)
     experiment = client.get_experiment_by_name("edgesearch/iris")
     assert experiment is not None
-    assert len(client.search_runs([experiment.experiment_id])) == 4
+    assert len(client.search_runs([experiment.experiment_id])) == trials + 1
 
 
 def test_what_feature_elimination_left_out_need_not_be_measured(tmp_path, monkeypatch, capsys):

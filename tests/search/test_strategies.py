@@ -99,7 +99,7 @@ def test_the_same_seed_asks_the_same(name, own_samplers):
 
 
 def test_samplers_are_those_of_their_names(own_samplers):
-    kinds = {"tpe": "TPESampler", "nsga2": "NSGAIISampler", "random": "RandomSampler"}
+    kinds = {"tpe": "SwiftTPESampler", "nsga2": "NSGAIISampler", "random": "RandomSampler"}
     kinds |= {"my_samplers:seedless": "QMCSampler", "optuna.samplers:CmaEsSampler": "CmaEsSampler"}
     assert {name: type(sampler_of(name, 3)).__name__ for name in kinds} == kinds
 
