@@ -18,6 +18,7 @@ from benchmarks.compression_lines import COMPRESSION_TITLE, CompressionResult, c
 from benchmarks.fashion_full_lines import FULL_TITLE, Full, full_lines
 from benchmarks.measuring import TITLE as MEASURING_TITLE
 from benchmarks.measuring import Measuring, measuring_lines
+from benchmarks.nasbench201_lines import NASBENCH_TITLE, NasBench, nasbench_lines
 from benchmarks.recipe_lines import RECIPE_TITLE, Recipe, recipe_lines
 from benchmarks.scaling_lines import SCALING_TITLE, Scaling, scaling_lines
 from benchmarks.values import (
@@ -82,6 +83,8 @@ def document(results: Path = RESULTS) -> str:
     lines += _part(results / "recipe.json", Recipe, _recipe, "benchmarks.recipe")
     lines += [WORKERS_TITLE, ""]
     lines += _part(results / "workers.json", Workers, _workers, "benchmarks.workers")
+    lines += [NASBENCH_TITLE, ""]
+    lines += _part(results / "nasbench201.json", NasBench, _nasbench, "benchmarks.nasbench201")
     lines += [SCALING_TITLE, ""]
     lines += _part(results / "scaling.json", Scaling, _scaling, "benchmarks.scaling")
     lines += [MEASURING_TITLE, ""]
@@ -125,6 +128,10 @@ def _workers(result: Workers) -> list[str]:
         circumstances_line(result.circumstances, [r.load for r in result.rounds]),
         "",
     ]
+
+
+def _nasbench(result: NasBench) -> list[str]:
+    return [*nasbench_lines(result), circumstances_line(result.circumstances, [result.load]), ""]
 
 
 def _scaling(result: Scaling) -> list[str]:

@@ -25,13 +25,15 @@ from search.storage import (
     read_trials,
 )
 from search.telling import constraints, declined, ending
+from search.trial import TrialRecord
 from search.writing import Entry, Place, waiting, write
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
     from objectives.outcome import Outcome
-    from search.trial import TrialRecord
+    from search.preselect import Preselect
     from spaces.candidate import Candidate
 
 
@@ -71,11 +73,24 @@ class Asked:
         """What the sampler chose from, by name."""
         return self.handle.trial.distributions
 
+    def record(self, outcome: Outcome, parent: int | None = None) -> TrialRecord:
+        """Return the trial as a value, once it was written how it ended."""
+        return TrialRecord(
+            number=self.number,
+            state=outcome.state,
+            candidate=self.candidate,
+            outcome=outcome,
+            parent=parent,
+        )
+
 
 class Book:
     """One study's trials, as they are asked, begun and ended. One process at a time may hold it."""
 
-    def __init__(self, study: optuna.Study, facts: Facts, asker: Asker) -> None:
+    def __init__(
+        self, study: optuna.Study, facts: Facts, asker: Asker, preselect: Preselect | None = None
+    ) -> None:
+        """Open the book. With `preselect` that says what to try next, once it can, and else the sampler."""
         from search.mirror import Mirror
 
         self.facts, self.asker = facts, asker
@@ -85,6 +100,9 @@ class Book:
         self._taken_in = set(self._waiting.values())
         self._unwritten: list[tuple[Handle, Entry]] = []
         self._together = False
+        self._preselect = preselect
+        if preselect is not None:
+            self._tell_what_is_known(preselect)
 
     @property
     def name(self) -> str:
@@ -114,6 +132,8 @@ class Book:
         ranges; StudyError where the space fails.
         """
         self._take_in()
+        if self._preselect and not self._waiting and (params := self._preselect.choose()):
+            self._mirror.hold(prescribed(params))
         trial = self._mirror.ask()
         handle = Handle(trial, self._waiting.pop(trial.number, None))
         try:
@@ -139,6 +159,8 @@ class Book:
     def begin(self, asked: Asked) -> None:
         """Write down that the trial is under way: what a kill leaves so is asked again."""
         self._put(asked.handle, {CANDIDATE: asked.candidate.model_dump_json()})
+        if self._preselect:
+            self._preselect.begin(asked.candidate, asked.params)
 
     def answer_duplicate(self, asked: Asked, known: TrialRecord) -> None:
         """Answer an ask, which was not begun, by what is known of the same candidate."""
@@ -155,7 +177,7 @@ class Book:
         }
         self._tell(asked.handle, outcome)
         self._put(asked.handle, attributes)
-        self._write()  # with what is to be written together so far: its number is known at once
+        self._learn(asked.candidate, asked.params, outcome)
 
     def decline(self, asked: Asked, reason: str, *, steer_away: bool) -> None:
         """End an ask, which was not begun, without an answer; whether the sampler is to avoid its like."""
@@ -173,6 +195,7 @@ class Book:
             system_attrs=dict(ended.system_attrs),
         )
         write(self._study, [Entry(news, handle.place)])
+        self._learn(asked.candidate, asked.params, outcome)
 
     def add(
         self,
@@ -202,7 +225,18 @@ class Book:
         )
         (place,) = write(self._study, [Entry(trial)])
         self._mirror.hold(trial)
+        self._learn(candidate, params, outcome)
         return place.number
+
+    def _learn(self, candidate: Candidate, params: Mapping[str, Any], outcome: Outcome) -> None:
+        if self._preselect:
+            self._preselect.learn(candidate, params, outcome.evidence.values)
+
+    def _tell_what_is_known(self, preselect: Preselect) -> None:
+        params = {trial.number: trial.params for trial in self._study.get_trials(deepcopy=False)}
+        for trial in self.finished():
+            if trial.candidate is not None:
+                preselect.learn(trial.candidate, params[trial.number], trial.values)
 
     def _take_in(self) -> None:
         """Take in what somebody put into the storage's queue meanwhile."""
@@ -242,3 +276,12 @@ class Book:
         places = write(self._study, [entry for _, entry in entries])
         for (handle, _), place in zip(entries, places, strict=True):
             handle.place = place
+
+
+def prescribed(params: Mapping[str, Any]) -> FrozenTrial:
+    """Return a trial that waits to be asked with these parameters, as `enqueue_trial` would make it."""
+    waits = quiet_optuna().trial.TrialState.WAITING
+    trial: FrozenTrial = quiet_optuna().trial.create_trial(
+        state=waits, system_attrs={"fixed_params": dict(params)}
+    )
+    return trial

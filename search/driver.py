@@ -18,7 +18,7 @@ from search.errors import NothingFits, Paused, StudyError
 from search.interrupts import uninterrupted
 from search.limiting import Utilisation
 from search.nearest import nearest
-from search.pace import Pace
+from search.pace import Pace, spare
 from search.status import Display, Status
 from search.storage import judged
 from search.tally import Tally
@@ -40,9 +40,6 @@ MADE_UP = 4
 TICK_S = 0.5
 BATCH_S = 0.25
 """For so long asks are gathered before they are written and begun, all of them in one transaction."""
-SEATS_PER_SPARE = 8
-"""One trial is asked ahead for so many workers (and one at least), so that a seat that becomes free is filled
-without waiting for the sampler; what is asked earlier is asked with less knowledge."""
 
 
 @dataclass
@@ -66,14 +63,13 @@ class Driver:
     ) -> None:
         self._book, self._facts, self._counsel = book, book.facts, counsel
         self._executor, self._ledger, self._display, self._clock = executor, ledger, display, clock
-        seats = executor.capacity
-        self._spare = max(1, seats // SEATS_PER_SPARE) if seats > 1 else 0
+        self._spare = spare(executor.capacity)
         self._ahead: deque[Asked] = deque()  # begun as far as the study knows, but without a worker yet
         self._answered: deque[tuple[Asked, Stocked]] = deque()
         self._idle_asks = False  # until a trial comes back, asking again makes no sense
         self._running: dict[int, _Running] = {}
         self._tally = Tally(book.name, book.facts, book.finished())
-        self._pace, self._use = Pace.of(self._tally.trials), Utilisation(seats, clock.now)
+        self._pace, self._use = Pace.of(self._tally.trials), Utilisation(executor.capacity, clock.now)
         self._barren = 0
         self._news = 0  # candidates among the barren asks that were new, though they did not fit
         self._suspects: list[tuple[_Running, Failed]] = []
@@ -154,7 +150,7 @@ class Driver:
                     break
         while self._answered:  # by now they have numbers
             answered, stocked = self._answered.popleft()
-            self._take_note(_record(answered, stocked.outcome, stocked.parent))
+            self._take_note(answered.record(stocked.outcome, stocked.parent))
         return asking
 
     def _may_ask(self, most: int) -> bool:
@@ -206,7 +202,8 @@ class Driver:
 
     def _under_way(self) -> set[str]:
         seated = [*self._running.values(), *(running for running, _ in self._suspects)]
-        return {asked.digest for asked in (*self._ahead, *(running.asked for running in seated))}
+        waiting = [*self._ahead, *(asked for asked, _ in self._answered)]
+        return {asked.digest for asked in (*waiting, *(running.asked for running in seated))}
 
     def _back(self, number: int, outcome: Outcome) -> None:
         running, self._idle_asks = self._running[number], False
@@ -235,7 +232,7 @@ class Driver:
     def _end(self, running: _Running, outcome: Outcome) -> None:
         asked = running.asked
         self._book.finish(asked, outcome)
-        record = _record(asked, outcome)
+        record = asked.record(outcome)
         self._take_note(record)
         if self._counsel is not None:
             self._harvest(self._counsel, record, asked.params)
@@ -249,8 +246,7 @@ class Driver:
     def _make_up(self, counsel: Counsel) -> None:
         """Add the forms that a kill left out, which can be those of the newest trials alone."""
         reaped = [trial for trial in self._tally.trials if trial.evidence.harvest]
-        newest = sorted(reaped, key=lambda trial: trial.number)[-MADE_UP * self._executor.capacity :]
-        for trial in newest:
+        for trial in reaped[-MADE_UP * self._executor.capacity :]:
             self._add_forms(counsel, trial, self._book.params(trial.number))
 
     def _add_forms(self, counsel: Counsel, trial: TrialRecord, params: Mapping[str, Any]) -> None:
@@ -300,13 +296,3 @@ class Driver:
             )
             return
         raise NothingFits(nearest(self._tally.trials, self._book.name, PATIENCE))
-
-
-def _record(asked: Asked, outcome: Outcome, parent: int | None = None) -> TrialRecord:
-    return TrialRecord(
-        number=asked.number,
-        state=outcome.state,
-        candidate=asked.candidate,
-        outcome=outcome,
-        parent=parent,
-    )

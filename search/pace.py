@@ -19,6 +19,18 @@ FEWEST = 0.01
 TRIMMED = 0.1
 """This share of the longest and of the shortest times is left out, lest a straggler change it all."""
 
+SEATS_PER_SPARE = 8
+"""For so many workers one trial is asked ahead, for fewer as well."""
+
+
+def spare(workers: int) -> int:
+    """Return how many trials to ask ahead, so that a free worker need not wait for the sampler.
+
+    For one worker none, since there is time to ask only while it is busy; and no more than it takes, for what
+    is asked earlier is asked with less knowledge.
+    """
+    return max(1, workers // SEATS_PER_SPARE) if workers > 1 else 0
+
 
 class Pace:
     """Seconds of a worker by trial that counts, of the newest trials.

@@ -14,9 +14,10 @@ from objectives.outcome import Measured
 from search.asking import Asker
 from search.book import Book
 from search.clock import FakeClock
-from search.driver import SEATS_PER_SPARE, Driver
+from search.driver import Driver
 from search.executors.simulated import SimulatedExecutor
 from search.ledger import NullLedger
+from search.pace import spare
 from search.samplers import sampler_of
 from search.storage import create, read_study, write_facts
 from search.telling import requeue
@@ -148,7 +149,6 @@ def test_a_seat_that_becomes_free_is_filled_at_once(simulate, monkeypatch):
         return simulation.run(Charged)
 
     ahead = run()
-    monkeypatch.setattr("search.driver.SEATS_PER_SPARE", 0.1)  # more spare trials than there are asks
     assert idle(ahead) < 10, "but for the first ask, and where both workers end within a second"
     monkeypatch.setattr(Driver, "_may_ask", never_ahead(Driver._may_ask))
     assert idle(run()) > 50, "without it every trial but the first two waits for its ask"
@@ -169,8 +169,7 @@ def test_no_more_is_asked_ahead_than_is_good(simulate, workers):
             most.append(len(running) + len(self._unwritten))
 
     simulation.run(Watching)
-    spare = max(1, workers // SEATS_PER_SPARE) if workers > 1 else 0
-    assert max(most) == workers + spare
+    assert max(most) == workers + spare(workers) <= 2 * workers
     assert len(simulation.starts) == 50, "and not more trials than were wanted"
     assert not simulation.study.get_trials(states=(TrialState.RUNNING,))
 

@@ -1,0 +1,181 @@
+"""Tries first what promises most: many candidates are made and looked up, and one of them is trained.
+
+What a network stores and how long it takes can be known, or bounded, before it is trained; a training is what
+costs. So each ask makes some new candidates, half of them near the front and half at random, and keeps those
+that were not chosen as well, with what is known of them. A model of the trials so far (`search/surrogate.py`)
+says what each would show in what is not known, and the one is chosen of which the greatest growth of the
+front's hypervolume is expected (Emmerich et al. 2006, "Single- and multiobjective evolutionary optimization
+assisted by Gaussian random field metamodels"; Jones et al. 1998 for the expectation). The sampler begins, and
+learns of all that is tried.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from search.asking import Asker, Declined
+from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Known, losses, nondominated
+from search.surrogate import Encoding, place
+from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
+
+if TYPE_CHECKING:
+    from objectives.goals import Goal
+    from spaces.candidate import Candidate
+
+    Look = Callable[[Candidate], Mapping[str, float]]
+
+LOOKED_AT = 20
+"""New candidates that are looked up for each ask."""
+BEGINNING = 20
+"""Trials that the sampler asks for before there is anything to model."""
+KEPT = 300
+"""Candidates that are kept from ask to ask, the most promising ones."""
+MODELLED = 300
+"""The newest trials, from which the model learns beside the front."""
+WEIGHED = 40
+"""Candidates of which the expectation is computed; at their most hopeful the others promise less."""
+REFIT = 10
+"""Asks after which the lengths of the models are chosen anew."""
+NEAR = 0.5
+"""The share of new candidates that are made from points of the front."""
+CHANGED = 1.5
+"""Parameters of a point of the front that are changed, on average."""
+STEP = 0.2
+"""By how much of its range a number is changed (standard deviation)."""
+
+
+class Preselect:
+    """Chooses what to try next. `look` tells what is known of a candidate that was not trained.
+
+    What `look` tells by the name of an objective is its value; all else that it tells, for instance a bound,
+    helps the model. All of it is positive.
+    """
+
+    def __init__(self, asker: Asker, goals: Sequence[Goal], look: Look, seed: int) -> None:
+        self._asker, self._look, self._goals = asker, look, tuple(goals)
+        self._objectives = tuple(goal for goal in goals if goal.objective)
+        self._random = random.Random(seed)  # noqa: S311 - nothing secret is drawn
+        self._encoding = Encoding(asker.ranges)
+        self._foresight = Foresight(self._objectives, self._encoding)
+        self._tried: dict[str, Known] = {}
+        self._under_way: dict[str, Known] = {}
+        self._pool: dict[str, Known] = {}
+        self._asks = 0
+
+    def begin(self, candidate: Candidate, params: Mapping[str, Scalar]) -> None:
+        """Take note that a candidate is under way."""
+        digest = candidate.digest
+        self._under_way[digest] = self._popped(digest) or self._known(candidate, params)
+
+    def learn(self, candidate: Candidate, params: Mapping[str, Scalar], values: Mapping[str, float]) -> None:
+        """Take note of what a candidate showed, as far as it did: values by metric."""
+        digest = candidate.digest
+        found = self._popped(digest) or self._known(candidate, params)
+        self._tried[digest] = replace(found, values={**found.values, **values})
+        self._encoding.learn(params)
+
+    def choose(self) -> dict[str, Scalar] | None:
+        """Return the parameters of the candidate to try next; None where it is for the sampler to say."""
+        whole = [known for known in self._tried.values() if self._is_whole(known)]
+        allowed = [known for known in whole if self._allowed(known)]
+        if len(whole) < BEGINNING or not allowed:
+            return None
+        front = [allowed[number] for number in nondominated(losses(self._objectives, allowed))]
+        self._make_more(front)
+        if not self._pool:
+            return None
+        newest = whole[-MODELLED:]
+        learnt = [*(known for known in front if known not in newest), *newest]
+        return dict(self._best(learnt, allowed).params)
+
+    def _popped(self, digest: str) -> Known | None:
+        return self._under_way.pop(digest, None) or self._pool.pop(digest, None)
+
+    def _known(self, candidate: Candidate, params: Mapping[str, Scalar]) -> Known:
+        seen, names = dict(self._look(candidate)), {goal.metric for goal in self._goals}
+        return Known(dict(params), seen, {name: value for name, value in seen.items() if name in names})
+
+    def _is_whole(self, known: Known) -> bool:
+        return all(goal.metric in known.values for goal in self._objectives)
+
+    def _allowed(self, known: Known) -> bool:
+        """Tell whether a candidate may keep every limit, as far as is known."""
+        return all(g.violation(known.values[g.metric]) <= 0 for g in self._goals if g.metric in known.values)
+
+    def _make_more(self, front: Sequence[Known]) -> None:
+        """Make new candidates, and keep those that may be allowed."""
+        seen, new = {*self._tried, *self._under_way, *self._pool}, 0
+        for _ in range(10 * LOOKED_AT):  # a space may have no more that are new
+            near = self._random.random() < NEAR
+            made = self._made(self._random.choice(front).params if near else {})
+            if made is None or made[0].digest in seen:
+                continue
+            candidate, params = made
+            known = self._known(candidate, params)
+            if self._allowed(known):
+                self._pool[candidate.digest] = known
+            seen.add(candidate.digest)
+            new += 1
+            if new == LOOKED_AT:
+                return
+
+    def _made(self, parent: Mapping[str, Scalar]) -> tuple[Candidate, dict[str, Scalar]] | None:
+        chooser = Recorder(_Near(parent, self._random))
+        try:
+            return self._asker.made(chooser), chooser.answers
+        except Declined:
+            return None
+
+    def _best(self, learnt: Sequence[Known], allowed: Sequence[Known]) -> Known:
+        """Return the candidate of which most is expected, and thin out the rest.
+
+        `learnt` is what the models learn from; those that are `allowed` are there to be beaten.
+        """
+        digests, pool, busy = list(self._pool), list(self._pool.values()), list(self._under_way.values())
+        found = self._foresight.samples(learnt, [*pool, *busy], refit=self._asks % REFIT == 0)
+        self._asks += 1
+        box = Box(losses(self._objectives, allowed), found[len(pool) :, MIDDLE])
+        hopeful = np.array([box.growth(sample) for sample in found[: len(pool), HOPEFUL]])
+        order = [int(number) for number in np.argsort(-hopeful, kind="stable")[:KEPT]]
+        self._pool = {digests[number]: pool[number] for number in order}
+        best = max(order[:WEIGHED], key=lambda number: box.expected(found[number, MIDDLE + 1 :]))
+        return pool[best]
+
+
+class _Near:
+    """Chooses what a parent has, but for a few changes; anything where it has nothing."""
+
+    def __init__(self, parent: Mapping[str, Scalar], chance: random.Random) -> None:
+        self._parent, self._random = parent, chance
+        self._rate = min(1.0, CHANGED / max(1, len(parent)))
+
+    def __call__(self, name: str, within: Integers | Reals | Choices) -> Scalar:
+        """Return the value."""
+        value = self._parent.get(name)
+        known = value is not None and within.holds(value)
+        if value is not None and known and self._random.random() >= self._rate:
+            return value
+        if isinstance(within, Choices):
+            return self._random.choice(within.options)
+        share = self._random.random()
+        if value is not None and known and not isinstance(value, str):
+            share = place(within, value) + self._random.gauss(0.0, STEP)
+        return _at(within, min(1.0, max(0.0, share)))
+
+
+def _at(within: Integers | Reals, share: float) -> Scalar:
+    """Return the number that lies there, or the next one that the range holds."""
+    low, high = float(within.low), float(within.high)
+    value = low * (high / low) ** share if within.log else low + share * (high - low)
+    if within.step is not None:
+        value = low + within.step * math.floor((value - low) / within.step + 0.5)
+        value = min(value, low + within.step * math.floor((high - low) / within.step + 1e-9))
+    if isinstance(within, Integers):
+        return min(within.high, max(within.low, round(value)))
+    return min(high, max(low, value))

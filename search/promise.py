@@ -1,0 +1,171 @@
+"""What is expected of candidates that were not trained yet: their losses, and by how much a front would grow.
+
+A loss is what is to be small: a metric with its sign, or its logarithm where that is how hypervolume is told
+(see `search/hypervolume.py`). An error is modelled by its logarithm, since it shrinks by ratios.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from search.hypervolume import LOG_ENDS
+from search.surrogate import Encoding, Lengths, Process, distances
+from spaces.chooser import Scalar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from objectives.goals import Goal
+
+    Array = NDArray[np.float64]
+
+REFERENCE = 1.1
+"""Up to where hypervolume is told, 0 being the best that was seen in each objective and 1 the front's end."""
+DRAWS = 8
+LEAST_ERROR = 1e-3
+HOPEFUL, MIDDLE = 0, 1
+"""What the first two samples of a candidate are: a deviation better than expected, and what is expected."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A candidate: how it is chosen, what describes it beforehand, and what is known of its metrics."""
+
+    params: Mapping[str, Scalar]
+    figures: Mapping[str, float]
+    values: Mapping[str, float]
+
+
+def loss(goal: Goal, value: float) -> float:
+    """Return a metric's value as a loss."""
+    if goal.metric in LOG_ENDS:
+        return math.log(max(value, 1e-12))
+    return -value if goal.direction == "maximize" else value
+
+
+def losses(goals: Sequence[Goal], known: Sequence[Known]) -> Array:
+    """Return the losses of candidates whose metrics are all known, of (candidates, goals)."""
+    return np.array([[loss(goal, found.values[goal.metric]) for goal in goals] for found in known])
+
+
+def nondominated(found: Array) -> list[int]:
+    """Return the places of the points that no other dominates."""
+    import moocore
+
+    return [int(place) for place in np.flatnonzero(moocore.is_nondominated(found, keep_weakly=False))]
+
+
+class Box:
+    """The part of the objectives' space in which the front of some points may grow."""
+
+    def __init__(self, points: Array, awaited: Array) -> None:
+        """Take losses of (points, objectives), and those that are expected of what is under way."""
+        front = points[nondominated(points)]
+        self._best = points.min(axis=0)
+        self._length = np.maximum(front.max(axis=0) - self._best, 1e-12)
+        placed = self._placed(np.concatenate([front, awaited]) if len(awaited) else front)
+        self._front = placed[(placed < REFERENCE).all(axis=1)]
+
+    def growth(self, point: Array) -> float:
+        """Return by how much the hypervolume grows with a point of these losses."""
+        place = self._placed(point)
+        if (place >= REFERENCE).any() or (self._front <= place).all(axis=1).any():
+            return 0.0
+        taken = np.maximum(self._front, place)
+        return float(np.prod(REFERENCE - place)) - _volume(taken)
+
+    def expected(self, samples: Array) -> float:
+        """Return the mean growth over samples, of (samples, objectives)."""
+        return math.fsum(self.growth(sample) for sample in samples) / len(samples)
+
+    def _placed(self, points: Array) -> Array:
+        placed: Array = (points - self._best) / self._length
+        return placed
+
+
+def _volume(places: Array) -> float:
+    import moocore
+
+    inside = places[(places < REFERENCE).all(axis=1)]
+    if not len(inside):
+        return 0.0
+    return float(moocore.hypervolume(inside, ref=np.full(inside.shape[1], REFERENCE)))
+
+
+class Foresight:
+    """Says what candidates would show, in what is not known of them.
+
+    The lengths of its models are kept from call to call, and chosen anew where `refit` says so.
+    """
+
+    def __init__(self, goals: Sequence[Goal], encoding: Encoding) -> None:
+        self._goals, self._encoding = tuple(goals), encoding
+        self._lengths: dict[str, Lengths] = {}
+
+    def samples(self, learnt: Sequence[Known], asked: Sequence[Known], *, refit: bool) -> Array:
+        """Return losses of (candidates, samples, goals): HOPEFUL, MIDDLE, and equally likely draws."""
+        if refit:
+            self._lengths.clear()
+        found = [self._column(goal, place, learnt, asked) for place, goal in enumerate(self._goals)]
+        return np.stack(found, axis=2)
+
+    def _column(self, goal: Goal, place: int, learnt: Sequence[Known], asked: Sequence[Known]) -> Array:
+        column = np.empty((len(asked), 2 + DRAWS))
+        unknown = [i for i, known in enumerate(asked) if goal.metric not in known.values]
+        for i, known in enumerate(asked):
+            if goal.metric in known.values:
+                column[i] = loss(goal, known.values[goal.metric])
+        if unknown:
+            mean, spread = self._modelled(goal, learnt, [asked[i] for i in unknown])
+            steps = (-1.0, 0.0, *_quantiles(place))
+            column[unknown] = _outside(goal, mean[:, None] + spread[:, None] * np.array(steps))
+        return column
+
+    def _modelled(self, goal: Goal, learnt: Sequence[Known], asked: Sequence[Known]) -> tuple[Array, Array]:
+        rows = self._encoding.rows([known.params for known in learnt])
+        others = self._encoding.rows([known.params for known in asked])
+        kinds, observed = self._encoding.categorical, [known.values[goal.metric] for known in learnt]
+        process = Process(
+            distances(rows, rows, kinds),
+            figures_apart(learnt, learnt),
+            np.array([_inside(goal, value) for value in observed]),
+            self._lengths.get(goal.metric),
+        )
+        self._lengths[goal.metric] = process.lengths
+        return process.predict(distances(others, rows, kinds), figures_apart(asked, learnt))
+
+
+def figures_apart(asked: Sequence[Known], learnt: Sequence[Known]) -> Array:
+    """Return the mean distance of logarithms of figures, in standard deviations of those that were learnt."""
+    names = sorted(set.intersection(*(set(known.figures) for known in (*learnt, *asked))))
+    total = np.zeros((len(asked), len(learnt)))
+    for name in names:
+        a, b = (np.log([max(k.figures[name], 1e-12) for k in some]) for some in (asked, learnt))
+        total += np.abs(a[:, None] - b[None]) / (float(b.std()) or 1.0)
+    return total / max(1, len(names))
+
+
+def _quantiles(place: int) -> list[float]:
+    """Return the middles of equally likely parts, in another order for each objective."""
+    spread = [NormalDist().inv_cdf((2 * i + 1) / (2 * DRAWS)) for i in range(DRAWS)]
+    return [spread[(i * (2 * place + 1)) % DRAWS] for i in range(DRAWS)]
+
+
+def _inside(goal: Goal, value: float) -> float:
+    """Return what is modelled of a value: the less, the better."""
+    if goal.metric == "accuracy" and goal.direction == "maximize":
+        return math.log(max(1 - value, LEAST_ERROR))
+    return loss(goal, value)
+
+
+def _outside(goal: Goal, modelled: Array) -> Array:
+    """Return the losses of what was modelled."""
+    if goal.metric == "accuracy" and goal.direction == "maximize":
+        return np.exp(modelled) - 1
+    return modelled

@@ -1,0 +1,117 @@
+"""What is expected of candidates: losses, growth of the front, and samples of what is not known."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from objectives.goals import Goal
+from search.promise import (
+    DRAWS,
+    HOPEFUL,
+    MIDDLE,
+    REFERENCE,
+    Box,
+    Foresight,
+    Known,
+    figures_apart,
+    loss,
+    losses,
+    nondominated,
+)
+from search.surrogate import Encoding
+from spaces.chooser import Integers
+
+ACCURACY = Goal(metric="accuracy", direction="maximize")
+LATENCY = Goal(metric="latency_ms", direction="minimize")
+GOALS = (ACCURACY, LATENCY)
+
+
+def test_losses_are_small_where_it_is_good():
+    assert loss(ACCURACY, 0.9) < loss(ACCURACY, 0.8)
+    assert loss(LATENCY, 2.0) - loss(LATENCY, 1.0) == pytest.approx(math.log(2))
+    own = Goal(metric="mine:Own", direction="minimize")
+    assert loss(own, 3.0) == 3.0
+
+
+def volume(points):
+    """Return by counting how much of the box up to the reference is dominated, on a fine grid."""
+    grid = (np.arange(440) + 0.5) / 400
+    a, b = np.meshgrid(grid, grid)
+    inside = (a < REFERENCE) & (b < REFERENCE)
+    covered = np.zeros_like(inside)
+    for x, y in points:
+        covered |= (a >= x) & (b >= y)
+    return float((covered & inside).sum()) / 400**2
+
+
+unit = st.floats(0, 1)
+
+
+@given(st.lists(st.tuples(unit, unit), max_size=6), st.tuples(unit, unit))
+def test_growth_is_what_counting_finds(points, new):
+    ends = [(0.0, 1.0), (1.0, 0.0)]  # so that what is measured in lies at 0 and 1
+    known = np.array([*ends, *points])
+    assume(not any(x == 0 or y == 0 for x, y in points))
+    front = known[nondominated(known)]
+    box = Box(known, np.empty((0, 2)))
+    grown = volume([*front, new]) - volume(front)
+    assert box.growth(np.array(new)) == pytest.approx(grown, abs=0.02)
+
+
+def test_what_is_under_way_leaves_less_to_grow():
+    points = np.array([[0.0, 1.0], [1.0, 0.0]])
+    new = np.array([0.4, 0.4])
+    free, taken = Box(points, np.empty((0, 2))), Box(points, np.array([[0.3, 0.3]]))
+    assert free.growth(new) > 0 == taken.growth(new)
+
+
+def test_expected_is_the_mean():
+    box = Box(np.array([[0.0, 1.0], [1.0, 0.0]]), np.empty((0, 2)))
+    samples = np.array([[0.5, 0.5], [2.0, 2.0]])
+    assert box.expected(samples) == pytest.approx(box.growth(samples[0]) / 2)
+
+
+def known(units, **values):
+    return Known({"units": units}, {"bytes": float(units)}, values)
+
+
+def foresight(*learnt):
+    encoding = Encoding({"units": Integers(low=1, high=100)})
+    for one in learnt:
+        encoding.learn(one.params)
+    return Foresight(GOALS, encoding)
+
+
+def test_what_is_known_is_not_guessed_and_what_is_not_is_learnt():
+    learnt = [known(u, accuracy=1 - 1 / u, latency_ms=u / 100) for u in range(2, 90, 4)]
+    asked = [known(45, latency_ms=0.45), known(47)]
+    found = foresight(*learnt).samples(learnt, asked, refit=True)
+    assert found.shape == (2, 2 + DRAWS, 2)
+    assert set(found[0, :, 1]) == {loss(LATENCY, 0.45)}
+    assert found[0, MIDDLE, 0] == pytest.approx(loss(ACCURACY, 1 - 1 / 45), abs=0.01)
+    assert found[1, MIDDLE, 1] == pytest.approx(loss(LATENCY, 0.47), abs=0.2)
+    assert (found[:, HOPEFUL, 0] < found[:, MIDDLE, 0]).all()
+    assert found[:, 2:, 0].min() < found[0, MIDDLE, 0] < found[:, 2:, 0].max()
+
+
+def test_draws_of_two_objectives_do_not_go_hand_in_hand():
+    learnt = [known(u, accuracy=0.5 + u / 300, latency_ms=u / 100) for u in range(2, 90, 6)]
+    draws = foresight(*learnt).samples(learnt, [known(100)], refit=True)[0, 2:]
+    assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.9
+
+
+def test_figures_are_compared_by_their_ratios():
+    a = figures_apart([known(1), known(10), known(100)], [known(1), known(100)])
+    assert a[0] == pytest.approx([0, 2]) and a[1] == pytest.approx([1, 1])
+
+
+def test_what_only_some_have_is_no_figure():
+    bare = Known({"units": 3}, {}, {})
+    assert not figures_apart([known(1)], [bare]).any()
+
+
+def test_losses_are_an_array_of_candidates_and_goals():
+    assert losses(GOALS, [known(1, accuracy=0.5, latency_ms=1.0)]).tolist() == [[-0.5, 0.0]]
