@@ -20,7 +20,7 @@ from search.places import Places
 from search.plan import make_plan
 from search.prepared import Prepared
 from search.storage import Facts
-from search.trial import StudyRecord
+from search.trial import StudyRecord, TrialRecord
 from spaces.candidate import Candidate, Compression, Kind, Problem
 from spaces.chooser import Choices, Integers, Pick, Reals
 from spaces.layers import Dense, Flatten
@@ -158,6 +158,11 @@ def facts_of(record: StudyRecord, widths: int = 200) -> Facts:
         majority_accuracy=1 / 3,
         versions=record.versions,
     )
+
+
+def asked(record: StudyRecord) -> list[TrialRecord]:
+    """Return the trials that were asked for, without the other forms of their networks."""
+    return [trial for trial in record.trials if trial.parent is None]
 
 
 def write_table(path: Path, samples: int = 90) -> Path:
