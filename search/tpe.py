@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.samplers import TPESampler
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma, default_gamma_multiobjective
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from search.mirror import Ended
+from search.parzen import SwiftParzenEstimator
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -37,7 +39,9 @@ class SwiftTPESampler(TPESampler):
 
     def __init__(self, seed: int) -> None:
         super().__init__(multivariate=True, constant_liar=True, seed=seed)
+        self._parzen_estimator_cls = SwiftParzenEstimator
         self._halves: tuple[int, Halves] | None = None
+        self._spread: tuple[frozenset[int], int, frozenset[int]] | None = None
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Begin an ask: what is known now counts for all of it."""
@@ -60,8 +64,25 @@ class SwiftTPESampler(TPESampler):
             others = [other for other in seen if other.number != trial.number]
             ended = sum(other.state != TrialState.RUNNING for other in others)
             gamma = default_gamma if len(study.directions) == 1 else default_gamma_multiobjective
-            self._halves = trial.number, _split_trials(study, others, gamma(ended))
+            self._halves = trial.number, self._split(study, others, gamma(ended))
         return self._halves[1]
+
+    def _split(self, study: Study, trials: list[FrozenTrial], count: int) -> Halves:
+        """Return the good ones, so many of them, and the rest.
+
+        Where the front alone is more than that, the good ones are some of it, spread over it. They are
+        dear to find, and the same as long as the front is.
+        """
+        front = _front(study, trials)
+        if len(front) <= count:
+            halves: Halves = _split_trials(study, trials, count)
+            return halves
+        if self._spread is None or self._spread[:2] != (front, count):
+            good, _ = _split_trials(study, trials, count)
+            self._spread = front, count, frozenset(trial.number for trial in good)
+        chosen = self._spread[2]
+        good = [trial for trial in trials if trial.number in chosen]
+        return good, [trial for trial in trials if trial.number not in chosen]
 
     def _get_internal_repr(
         self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
@@ -77,3 +98,20 @@ class SwiftTPESampler(TPESampler):
             return trial.inside
         params = self._get_params(trial, study)  # of one under way, with what it will be asked yet
         return {n: within.to_internal_repr(params[n]) for n, within in search_space.items() if n in params}
+
+
+def _front(study: Study, trials: list[FrozenTrial]) -> frozenset[int]:
+    """Return the numbers of the trials that keep the limits and that no other one dominates."""
+    import moocore
+
+    known = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
+    ]
+    if not known:
+        return frozenset()
+    maximised = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
+    values = np.array([trial.values for trial in known])
+    best = moocore.is_nondominated(values, maximise=maximised, keep_weakly=True)
+    return frozenset(trial.number for trial, keep in zip(known, best, strict=True) if keep)
