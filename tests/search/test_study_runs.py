@@ -131,8 +131,8 @@ def test_more_trials_go_on_where_it_was(home, data):
 @pytest.mark.slow
 def test_a_seed_of_any_size_works_and_proposes_something_else(tmp_path, data):
     first, second = Table(), Table()
-    run_study(plan_of(data, trials=2, seed=2**31 - 1), home=tmp_path / "a", executor=first)
-    run_study(plan_of(data, trials=2, seed=0), home=tmp_path / "b", executor=second)
+    run_study(plan_of(data, trials=2, seed=2**31 - 1, strategy="plain"), home=tmp_path / "a", executor=first)
+    run_study(plan_of(data, trials=2, seed=0, strategy="plain"), home=tmp_path / "b", executor=second)
     assert [c.digest for c in first.submitted] != [c.digest for c in second.submitted]
 
 
