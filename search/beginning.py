@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spaces.chooser import Ranges
     from spaces.space import Space
 
-STEP = 3
+STEP = 4
 """Every how many rungs the ladder is climbed at first; what was left out follows."""
 
 

@@ -22,7 +22,7 @@ from spaces.value import Value
 OBJECTIVES: tuple[str, ...] = ("accuracy", "latency_ms", "model_bytes")
 """What is optimised unless the plan says otherwise, where a device stores models as they are."""
 NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,99}")
-Part = Literal["ladder", "screening", "stopping", "harvest"]
+Part = Literal["ladder", "screening", "stopping", "harvest", "preselection"]
 """What a strategy may do besides asking its sampler (see `search/strategies.py`)."""
 SHARES = ("accuracy", "balanced-accuracy", "f1-macro")
 """The metrics that are shares: a limit on one lies in (0, 1]."""

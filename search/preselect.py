@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from objectives.canonical import least_bytes
 from search.asking import Asker, Declined
 from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Known, losses, nondominated
 from search.surrogate import Encoding, place
 from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
+from spaces.weights import kernel_sizes
 
 if TYPE_CHECKING:
     from objectives.goals import Goal
-    from spaces.candidate import Candidate
+    from spaces.candidate import Candidate, Problem
 
     Look = Callable[[Candidate], Mapping[str, float]]
 
@@ -48,6 +50,16 @@ CHANGED = 1.5
 """Parameters of a point of the front that are changed, on average."""
 STEP = 0.2
 """By how much of its range a number is changed (standard deviation)."""
+
+
+def size_in(problem: Problem) -> Look:
+    """Return what tells of a candidate how many weights it has, and how few bytes its file may have."""
+
+    def size(candidate: Candidate) -> dict[str, float]:
+        weights = sum(kernel.weights for kernel in kernel_sizes(candidate, problem))
+        return {"weights": 1.0 + weights, "least_bytes": 1.0 + least_bytes(candidate, problem)}
+
+    return size
 
 
 class Preselect:

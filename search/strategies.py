@@ -5,6 +5,7 @@ ladder     proven designs from tiny to large are tried before it is asked (`spac
 screening  what the untrained network shows to break a limit is not trained (`objectives/screening.py`).
 stopping   a training ends once none of its forms can reach the front (`objectives/stopping.py`).
 harvest    a trained network is offered in its other forms too (`objectives/harvest.py`).
+preselection  of many candidates that is tried which promises the front most (`search/preselect.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Strategy(Value):
     screening: bool = False
     stopping: bool = False
     harvest: bool = False
+    preselection: bool = False
 
 
 def plain() -> Strategy:
@@ -60,7 +62,9 @@ def frugal() -> Strategy:
     automatic hyperparameter optimization ... by extrapolation of learning curves"). One training serves
     many deployments (Cai et al. 2020, "Once-for-all").
     """
-    return screened().model_copy(update={"ladder": True, "stopping": True, "harvest": True})
+    return screened().model_copy(
+        update={"ladder": True, "stopping": True, "harvest": True, "preselection": True}
+    )
 
 
 STRATEGIES: Mapping[str, Callable[[], Strategy]] = {"plain": plain, "screened": screened, "frugal": frugal}
@@ -77,5 +81,7 @@ def strategy_of(plan: StudyPlan) -> Strategy:
         raise StudyError(f"no strategy named '{plan.strategy}'; {meant}(there are {', '.join(STRATEGIES)})")
     strategy = STRATEGIES[plan.strategy]()
     check_sampler(plan.sampler or strategy.sampler)
-    changed: dict[str, str | bool] = {"sampler": plan.sampler or strategy.sampler}
+    changed: dict[str, str | bool] = {}
+    if plan.sampler:  # who names one wants its choice
+        changed = {"sampler": plan.sampler, "preselection": False}
     return strategy.model_copy(update=changed | dict.fromkeys(plan.without, False))

@@ -28,6 +28,7 @@ from search.ledger import sync
 from search.places import Places
 from search.plan import StudyPlan
 from search.prepared import Prepared
+from search.samplers import seed_at
 from search.status import Display, counted
 from search.storage import Facts, reaching, read_facts, read_study, read_trials
 from search.strategies import strategy_of
@@ -126,10 +127,19 @@ def _run(
         display.say("starting the workers; TensorFlow takes its time to load")
         with pools.open(setting) as pool:
             display.say(f"ready after {time.monotonic() - start:.1f} s, workers: {pool.capacity}")
-            _search(prepared, Book(study, facts, Asker(prepared.space, facts)), study, pool, ledger, display)
+            _search(prepared, _book(prepared, study, facts), study, pool, ledger, display)
         if facts.plan.timeout_s is None or counted(read_trials(study, facts.plan)) >= facts.plan.trials:
             _confirm(prepared, study, setting, pools, ledger, display)
     return read_study(study)
+
+
+def _book(prepared: Prepared, study: optuna.Study, facts: Facts) -> Book:
+    from search.preselect import Preselect, size_in
+
+    asker = Asker(prepared.space, facts)
+    seed = seed_at(facts.plan.seed, len(study.get_trials(deepcopy=False)))
+    chosen = Preselect(asker, facts.plan.goals, size_in(facts.problem), seed)
+    return Book(study, facts, asker, chosen if strategy_of(facts.plan).preselection else None)
 
 
 def _search(

@@ -40,10 +40,13 @@ def image_designs(problem: Problem) -> tuple[Design, ...]:
     times = _halvings(max(problem.input_shape[:2]), IMAGE_POSITIONS)
     early, late = Halving((0, 2, 1, 3), times), Halving((3, 2, 0, 1), times)
     return (
-        *(_blocks("conv", widths, early) for widths in ((4, 8), (8, 16, 32))),
+        *(_blocks("conv", widths, early) for widths in ((8,), (16,), (4, 8), (8, 16, 32))),
         # Plain features learn quicker where each position counts for itself (3,000 images of Fashion-MNIST,
         # two blocks of 8 and 16 filters: .833, and .710 where they were averaged, after one halving less).
-        *(_flat(_blocks("conv", widths, early)) for widths in ((4, 8), (8, 16), (16, 32), (16, 32, 64))),
+        *(
+            _flat(_blocks("conv", widths, early))
+            for widths in ((4,), (8,), (4, 8), (8, 16), (16, 32), (16, 32, 64))
+        ),
         *(_blocks("depthwise-separable", (w, 2 * w, 4 * w, 4 * w), early) for w in (4, 8, 16)),
         # Deep and wide ones do better at half the rate (3,000 images of Fashion-MNIST: .837 against .827).
         *({**_blocks("residual", (w, w, 2 * w, 4 * w), late), "learning_rate": 1e-2} for w in (8, 16)),
@@ -53,7 +56,10 @@ def image_designs(problem: Problem) -> tuple[Design, ...]:
 def series_designs(problem: Problem) -> tuple[Design, ...]:
     """Return convolutional networks along time: DS-CNN, plain and residual ones."""
     early = Halving((0, 1, 2, 3), _halvings(problem.input_shape[0], SERIES_POSITIONS))
-    plain, separable = ((4, 8), (8, 16), (16, 32), (16, 32, 64)), ((8, 3), (16, 3), (32, 4), (64, 4))
+    plain, separable = (
+        ((8,), (16,), (4, 8), (8, 16), (16, 32), (16, 32, 64)),
+        ((8, 3), (16, 3), (32, 4), (64, 4)),
+    )
     return (
         *(_blocks("conv", widths, early, 5) for widths in plain),
         *(_blocks("depthwise-separable", (width,) * depth, early, 5) for width, depth in separable),

@@ -75,7 +75,7 @@ PLAN_OPTIONS = (
         "--without",
         multiple=True,
         metavar="PART",
-        help="Leave out ladder, screening, stopping or harvest; repeatable.",
+        help="Leave out ladder, screening, stopping, harvest or preselection; repeatable.",
     ),
     click.option("--sampler", metavar="NAME", help="tpe, nsga2, random or package.module:factory."),
     click.option(

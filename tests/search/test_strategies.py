@@ -27,7 +27,7 @@ def test_each_strategy_has_all_parts_of_the_one_before():
     ]
     assert parts[0] == set()
     assert parts[0] < parts[1] < parts[2]
-    assert parts[2] == {"ladder", "screening", "stopping", "harvest"}
+    assert parts[2] == {"ladder", "screening", "stopping", "harvest", "preselection"}
     assert set(STRATEGIES) == {"plain", "screened", "frugal"}
 
 
@@ -35,7 +35,7 @@ def test_frugal_is_what_a_plan_has_that_says_nothing():
     assert strategy_of(plan()) == STRATEGIES["frugal"]()
 
 
-@pytest.mark.parametrize("part", ["ladder", "screening", "stopping", "harvest"])
+@pytest.mark.parametrize("part", ["ladder", "screening", "stopping", "harvest", "preselection"])
 def test_a_part_is_switched_off_alone(part):
     left = strategy_of(plan(without=[part]))
     assert left == STRATEGIES["frugal"]().model_copy(update={part: False})
@@ -43,6 +43,11 @@ def test_a_part_is_switched_off_alone(part):
 
 def test_the_plans_own_sampler_goes_before_the_strategys():
     assert strategy_of(plan(sampler="nsga2", strategy="plain")) == Strategy(sampler="nsga2")
+
+
+def test_who_names_a_sampler_has_its_choice_and_no_other():
+    assert strategy_of(plan()).preselection
+    assert not strategy_of(plan(sampler="tpe")).preselection
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,9 @@ def test_what_there_is_not_is_refused_in_one_line(given, told, own_samplers):
 
 
 def test_a_part_that_there_is_not_is_refused():
-    with pytest.raises(StudyError, match=r"without.*'ladder', 'screening', 'stopping' or 'harvest'"):
+    with pytest.raises(
+        StudyError, match=r"without.*'ladder', 'screening', 'stopping', 'harvest' or 'preselection'"
+    ):
         plan(without=["lader"])
 
 

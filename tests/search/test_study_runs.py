@@ -136,6 +136,28 @@ def test_a_seed_of_any_size_works_and_proposes_something_else(tmp_path, data):
     assert [c.digest for c in first.submitted] != [c.digest for c in second.submitted]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "chosen"), [({}, True), ({"without": ["preselection"]}, False), ({"sampler": "tpe"}, False)]
+)
+def test_after_twenty_trials_what_promises_most_is_tried(tmp_path, data, monkeypatch, changes, chosen):
+    from search.preselect import BEGINNING, Preselect
+
+    choose, said = Preselect.choose, []
+
+    def choosing(self):
+        said.append(choose(self))
+        return said[-1]
+
+    monkeypatch.setattr(Preselect, "choose", choosing)
+    record = run_study(plan_of(data, trials=BEGINNING + 6, **changes), home=tmp_path / "a", executor=Table())
+    assert len(record.trials) == BEGINNING + 6
+    assert any(said) == chosen
+    tried = {f"{trial.candidate.training.learning_rate:.3g}" for trial in record.trials}
+    rates = [params.get("learning_rate", params.get("sgd_learning_rate")) for params in said if params]
+    assert {f"{rate:.3g}" for rate in rates} <= tried
+
+
 def test_the_default_name_is_that_of_the_identity(data, tmp_path):
     places = Places(Home(tmp_path))
     names = [
