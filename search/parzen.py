@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.probability_distributions import _BatchedCategoricalDistributions
-from scipy.special import log_ndtr, logsumexp, ndtr  # type: ignore[import-untyped, unused-ignore]
+from scipy.special import log_ndtr, ndtr  # type: ignore[import-untyped, unused-ignore]
 
 if TYPE_CHECKING:
     from optuna.samplers._tpe.probability_distributions import _BatchedDistributions
@@ -29,12 +29,23 @@ class SwiftParzenEstimator(_ParzenEstimator):
     def log_pdf(self, samples_dict: dict[str, Floats]) -> Floats:
         """Return the logarithm of the density at each sample, shape `(samples,)`."""
         mixture = self._mixture_distribution
-        logs: Floats = np.log(mixture.weights)
+        logs: Floats = np.zeros((1, len(mixture.weights)))
         for column, kernels in zip(self._transform(samples_dict).T, mixture.distributions, strict=True):
             values, place = np.unique(column, return_inverse=True)
             logs = logs + _log_densities(values, kernels)[place]
-        found: Floats = logsumexp(logs, axis=1)
-        return found
+        return _log_sum(logs + np.log(mixture.weights))
+
+
+def _log_sum(logs: Floats) -> Floats:
+    """Return the logarithm of the sum of each row's exponentials, as Optuna does it.
+
+    Where categories are equally good, the last bit of it decides which is proposed.
+    """
+    highest = logs.max(axis=1)
+    highest[np.isneginf(highest)] = 0
+    with np.errstate(divide="ignore"):  # of nothing but impossible ones
+        found: Floats = np.log(np.exp(logs - highest[:, None]).sum(axis=1)) + highest
+    return found
 
 
 def _log_densities(values: Floats, kernels: _BatchedDistributions) -> Floats:
