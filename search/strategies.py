@@ -60,7 +60,8 @@ def frugal() -> Strategy:
     With bytes and latency known beforehand, the least accuracy that reaches the front is a threshold for
     the learning curve, which is extrapolated with its uncertainty (Domhan et al. 2015, "Speeding up
     automatic hyperparameter optimization ... by extrapolation of learning curves"). One training serves
-    many deployments (Cai et al. 2020, "Once-for-all").
+    many deployments (Cai et al. 2020, "Once-for-all"). What is tried next has the greatest expected growth of
+    the hypervolume (Emmerich et al. 2006, see `search/preselect.py`).
     """
     return screened().model_copy(
         update={"ladder": True, "stopping": True, "harvest": True, "preselection": True}

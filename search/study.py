@@ -134,12 +134,13 @@ def _run(
 
 
 def _book(prepared: Prepared, study: optuna.Study, facts: Facts) -> Book:
+    asker, plan = Asker(prepared.space, facts), facts.plan
+    if not strategy_of(plan).preselection:
+        return Book(study, facts, asker)
     from search.preselect import Preselect, size_in
 
-    asker = Asker(prepared.space, facts)
-    seed = seed_at(facts.plan.seed, len(study.get_trials(deepcopy=False)))
-    chosen = Preselect(asker, facts.plan.goals, size_in(facts.problem), seed)
-    return Book(study, facts, asker, chosen if strategy_of(facts.plan).preselection else None)
+    seed = seed_at(plan.seed, len(study.get_trials(deepcopy=False)))
+    return Book(study, facts, asker, Preselect(asker, plan.goals, size_in(facts.problem), seed))
 
 
 def _search(

@@ -93,7 +93,9 @@ def test_an_image_is_halved_until_some_positions_are_left():
             side, blocks = max(problem.input_shape[:2]), rung.params["blocks"]
             for layer in rung.candidate.architecture:
                 side = -(-side // getattr(layer, "stride", (1, 1))[0])
-            if blocks > 1:  # one block can halve it but once
+            if blocks == 1:  # which can halve it but once
+                assert side == -(-max(problem.input_shape[:2]) // 2)
+            else:
                 sides.append(side)
         return sides
 
