@@ -149,7 +149,8 @@ class Evaluator:
             stages=self.values(candidate),
             harvest=found,
         )
-        return Stopped(epoch=hopeless.doubt.epoch, reason=hopeless.doubt.reason, evidence=evidence)
+        doubt = hopeless.doubt
+        return Stopped(epoch=doubt.epoch, reason=doubt.reason, expected=doubt.expected, evidence=evidence)
 
     def _watch(self, candidate: Candidate, brief: Brief, clock: Clock) -> Watch | None:
         """Return what may end the trial early; of several folds none may, for one alone decides nothing."""

@@ -42,10 +42,14 @@ class Harvested(Value):
 
 
 class Doubt(Value):
-    """When and why a trial would have been stopped that was finished in order to check the rule."""
+    """When and why a trial would have been stopped that was finished in order to check the rule.
+
+    `expected` is what its network, in the asked form, was expected to show of the study's metric.
+    """
 
     epoch: int
     reason: str
+    expected: float | None = None
 
 
 class Evidence(Value):
@@ -94,11 +98,15 @@ class Infeasible(Value):
 
 
 class Stopped(Value):
-    """Training ended early because the trial could not reach the front any more."""
+    """Training ended early because the trial could not reach the front any more.
+
+    `expected` is what it was expected to show of the study's metric in the end.
+    """
 
     state: Literal["stopped"] = "stopped"
     epoch: int
     reason: str
+    expected: float | None = None
     evidence: Evidence = Evidence()
 
 

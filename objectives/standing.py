@@ -128,6 +128,16 @@ def chance(
     return sum(below) / len(QUANTILES)
 
 
+def expected(error: float, direction: Direction, gap: Spread, rise: Spread | None = None) -> float:
+    """Return what a network with this error now is expected to show in a form, no better than perfect.
+
+    `error`, `gap` and `rise` are those of `chance`; of errors the median is meant.
+    """
+    left = error if rise is None else error * math.exp(rise.mean)
+    better = max(0.0, left - gap.mean)
+    return PERFECT[direction] - better if direction == "maximize" else PERFECT[direction] + better
+
+
 def error_of(value: float, direction: Direction) -> float:
     """Return how far a metric's value is from perfect, at least 0."""
     return abs(PERFECT[direction] - value)

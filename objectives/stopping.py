@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from objectives.goals import Direction, Goal
 from objectives.outcome import Doubt, Epoch
-from objectives.standing import FEWEST_SEEN, Spread, Standing, chance, error_of, needed, twentieth
+from objectives.standing import FEWEST_SEEN, Spread, Standing, chance, error_of, expected, needed, twentieth
 from spaces.candidate import Compression
 from spaces.forms import shape_of, steps_of
 
@@ -139,6 +139,7 @@ class Watch:
             f"({' + '.join(steps_of(prospect.form))})"
         )
         last = self._curve[-1].epoch if epoch is None and self._curve else epoch or 1
-        self.doubt = Doubt(epoch=last, reason=reason)
+        own = expected(error, self._direction, prospects[0].gap, rise)
+        self.doubt = Doubt(epoch=last, reason=reason, expected=own)
         if not self._audit:
             raise Hopeless(self.doubt, tuple(self._curve))

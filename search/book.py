@@ -177,7 +177,7 @@ class Book:
         }
         self._tell(asked.handle, outcome)
         self._put(asked.handle, attributes)
-        self._learn(asked.candidate, asked.params, outcome)
+        self._learn(asked.candidate, asked.params, outcome, form=True)
 
     def decline(self, asked: Asked, reason: str, *, steer_away: bool) -> None:
         """End an ask, which was not begun, without an answer; whether the sampler is to avoid its like."""
@@ -225,18 +225,21 @@ class Book:
         )
         (place,) = write(self._study, [Entry(trial)])
         self._mirror.hold(trial)
-        self._learn(candidate, params, outcome)
+        self._learn(candidate, params, outcome, form=True)
         return place.number
 
-    def _learn(self, candidate: Candidate, params: Mapping[str, Any], outcome: Outcome) -> None:
+    def _learn(
+        self, candidate: Candidate, params: Mapping[str, Any], outcome: Outcome, *, form: bool = False
+    ) -> None:
         if self._preselect:
-            self._preselect.learn(candidate, params, outcome.evidence.values)
+            self._preselect.learn(candidate, params, outcome, form=form)
 
     def _tell_what_is_known(self, preselect: Preselect) -> None:
         params = {trial.number: trial.params for trial in self._study.get_trials(deepcopy=False)}
         for trial in self.finished():
-            if trial.candidate is not None:
-                preselect.learn(trial.candidate, params[trial.number], trial.values)
+            if trial.candidate is not None and trial.outcome is not None:
+                form = trial.parent is not None
+                preselect.learn(trial.candidate, params[trial.number], trial.outcome, form=form)
 
     def _take_in(self) -> None:
         """Take in what somebody put into the storage's queue meanwhile."""

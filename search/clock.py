@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -39,3 +40,11 @@ class FakeClock:
 
 
 REAL = RealClock()
+
+
+def share_left(limit_s: float | None, clock: Clock = REAL) -> Callable[[], float]:
+    """Return what tells the share that is left of a time which begins now; always 0 without a limit."""
+    start = clock.now()
+    if not limit_s:
+        return lambda: 0.0
+    return lambda: max(0.0, 1 - (clock.now() - start) / limit_s)

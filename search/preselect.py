@@ -5,8 +5,11 @@ costs. So each ask makes some new candidates, half of them near the front and ha
 that were not chosen as well, with what is known of them. A model of the trials so far (`search/surrogate.py`)
 says what each would show in what is not known, and the one is chosen of which the greatest growth of the
 front's hypervolume is expected (Emmerich et al. 2006, "Single- and multiobjective evolutionary optimization
-assisted by Gaussian random field metamodels"; Jones et al. 1998 for the expectation). The sampler begins, and
-learns of all that is tried.
+assisted by Gaussian random field metamodels"; Jones et al. 1998 for the expectation). Where the study ends by
+the clock, that growth is divided by the seconds that a candidate may take (Snoek et al. 2012, "Practical
+Bayesian optimization of machine learning algorithms"), to the power of the share of time that is left: near
+the end there is nothing more to save up for (Lee et al. 2020, "Cost-aware Bayesian optimization"). The
+sampler begins, and learns of all that is tried.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from objectives.canonical import least_bytes
+from objectives.outcome import Measured, Outcome, Stopped
 from search.asking import Asker, Declined
 from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Known, losses, nondominated
 from search.surrogate import Encoding, place
@@ -27,6 +31,8 @@ from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
 from spaces.weights import kernel_sizes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from objectives.goals import Goal
     from spaces.candidate import Candidate, Problem
 
@@ -53,11 +59,15 @@ STEP = 0.2
 
 
 def size_in(problem: Problem) -> Look:
-    """Return what tells of a candidate how many weights it has, and how few bytes its file may have."""
+    """Return what tells of a candidate its weights, multiply-accumulates, and the least bytes of its file."""
 
     def size(candidate: Candidate) -> dict[str, float]:
-        weights = sum(kernel.weights for kernel in kernel_sizes(candidate, problem))
-        return {"weights": 1.0 + weights, "least_bytes": 1.0 + least_bytes(candidate, problem)}
+        kernels = kernel_sizes(candidate, problem)
+        return {
+            "weights": 1.0 + sum(kernel.weights for kernel in kernels),
+            "macs": 1.0 + sum(kernel.weights * kernel.uses for kernel in kernels),
+            "least_bytes": 1.0 + least_bytes(candidate, problem),
+        }
 
     return size
 
@@ -66,11 +76,19 @@ class Preselect:
     """Chooses what to try next. `look` tells what is known of a candidate that was not trained.
 
     What `look` tells by the name of an objective is its value; all else that it tells, for instance a bound,
-    helps the model. All of it is positive.
+    helps the model. All of it is positive. `left` tells the share of the study's time that is left, 0 where
+    it does not end by the clock.
     """
 
-    def __init__(self, asker: Asker, goals: Sequence[Goal], look: Look, seed: int) -> None:
-        self._asker, self._look, self._goals = asker, look, tuple(goals)
+    def __init__(
+        self,
+        asker: Asker,
+        goals: Sequence[Goal],
+        look: Look,
+        seed: int,
+        left: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._asker, self._look, self._goals, self._left = asker, look, tuple(goals), left
         self._objectives = tuple(goal for goal in goals if goal.objective)
         self._random = random.Random(seed)  # noqa: S311 - nothing secret is drawn
         self._encoding = Encoding(asker.ranges)
@@ -85,17 +103,29 @@ class Preselect:
         digest = candidate.digest
         self._under_way[digest] = self._popped(digest) or self._known(candidate, params)
 
-    def learn(self, candidate: Candidate, params: Mapping[str, Scalar], values: Mapping[str, float]) -> None:
-        """Take note of what a candidate showed, as far as it did: values by metric."""
+    def learn(
+        self, candidate: Candidate, params: Mapping[str, Scalar], outcome: Outcome, *, form: bool = False
+    ) -> None:
+        """Take note of what a candidate showed, as far as it did.
+
+        A `form` of another trial's network took less time than its like would.
+        """
         digest = candidate.digest
         found = self._popped(digest) or self._known(candidate, params)
-        self._tried[digest] = replace(found, values={**found.values, **values})
+        expected = outcome.expected if isinstance(outcome, Stopped) else None
+        timed = isinstance(outcome, Measured) and not form
+        self._tried[digest] = replace(
+            found,
+            values={**found.values, **outcome.evidence.values},
+            expected={} if expected is None else {"accuracy": expected},
+            seconds=math.fsum(outcome.evidence.seconds.values()) if timed else None,
+        )
         self._encoding.learn(params)
 
     def choose(self) -> dict[str, Scalar] | None:
         """Return the parameters of the candidate to try next; None where it is for the sampler to say."""
-        whole = [known for known in self._tried.values() if self._is_whole(known)]
-        allowed = [known for known in whole if self._allowed(known)]
+        whole = [known for known in self._tried.values() if self._is_whole(known.lesson)]
+        allowed = [known for known in whole if self._is_whole(known.values) and self._allowed(known)]
         if len(whole) < BEGINNING or not allowed:
             return None
         front = [allowed[number] for number in nondominated(losses(self._objectives, allowed))]
@@ -113,8 +143,8 @@ class Preselect:
         seen, names = dict(self._look(candidate)), {goal.metric for goal in self._goals}
         return Known(dict(params), seen, {name: value for name, value in seen.items() if name in names})
 
-    def _is_whole(self, known: Known) -> bool:
-        return all(goal.metric in known.values for goal in self._objectives)
+    def _is_whole(self, values: Mapping[str, float]) -> bool:
+        return all(goal.metric in values for goal in self._objectives)
 
     def _allowed(self, known: Known) -> bool:
         """Tell whether a candidate may keep every limit, as far as is known."""
@@ -153,11 +183,23 @@ class Preselect:
         found = self._foresight.samples(learnt, [*pool, *busy], refit=self._asks % REFIT == 0)
         self._asks += 1
         box = Box(losses(self._objectives, allowed), found[len(pool) :, MIDDLE])
-        hopeful = np.array([box.growth(sample) for sample in found[: len(pool), HOPEFUL]])
+        price = self._price(learnt, pool)
+        hopeful = np.array([box.growth(sample) for sample in found[: len(pool), HOPEFUL]]) / price
         order = [int(number) for number in np.argsort(-hopeful, kind="stable")[:KEPT]]
         self._pool = {digests[number]: pool[number] for number in order}
-        best = max(order[:WEIGHED], key=lambda number: box.expected(found[number, MIDDLE + 1 :]))
-        return pool[best]
+
+        def worth(number: int) -> float:
+            return box.expected(found[number, MIDDLE + 1 :]) / float(price[number])
+
+        return pool[max(order[:WEIGHED], key=worth)]
+
+    def _price(self, learnt: Sequence[Known], pool: Sequence[Known]) -> NDArray[np.float64]:
+        """Return by what the growth that candidates promise is divided, of (candidates,)."""
+        left = min(1.0, max(0.0, self._left()))
+        price: NDArray[np.float64] = (
+            self._foresight.seconds(learnt, pool) ** left if left else np.ones(len(pool))
+        )
+        return price
 
 
 class _Near:

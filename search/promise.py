@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -29,17 +29,29 @@ REFERENCE = 1.1
 """Up to where hypervolume is told, 0 being the best that was seen in each objective and 1 the front's end."""
 DRAWS = 8
 LEAST_ERROR = 1e-3
+FEWEST_TIMED = 5
+"""As many candidates are to have been timed before it is said how long others take."""
 HOPEFUL, MIDDLE = 0, 1
 """What the first two samples of a candidate are: a deviation better than expected, and what is expected."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A candidate: how it is chosen, what describes it beforehand, and what is known of its metrics."""
+    """A candidate: how it is chosen, what describes it beforehand, and what is known of its metrics.
+
+    `expected` are metrics that were not seen to the end, `seconds` what it took to find out.
+    """
 
     params: Mapping[str, Scalar]
     figures: Mapping[str, float]
     values: Mapping[str, float]
+    expected: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+
+    @property
+    def lesson(self) -> Mapping[str, float]:
+        """What there is to learn from, by metric."""
+        return {**self.expected, **self.values}
 
 
 def loss(goal: Goal, value: float) -> float:
@@ -115,6 +127,15 @@ class Foresight:
         found = [self._column(goal, place, learnt, asked) for place, goal in enumerate(self._goals)]
         return np.stack(found, axis=2)
 
+    def seconds(self, learnt: Sequence[Known], asked: Sequence[Known]) -> Array:
+        """Return how long each of (candidates,) may take; of less than FEWEST_TIMED nothing is concluded."""
+        timed = [known for known in learnt if known.seconds]
+        if len(timed) < FEWEST_TIMED:
+            return np.ones(len(asked))
+        took = np.log([known.seconds or 1.0 for known in timed])
+        mean, _ = self._modelled("seconds", took, timed, asked)
+        return np.exp(np.clip(mean, took.min(), took.max()))
+
     def _column(self, goal: Goal, place: int, learnt: Sequence[Known], asked: Sequence[Known]) -> Array:
         column = np.empty((len(asked), 2 + DRAWS))
         unknown = [i for i, known in enumerate(asked) if goal.metric not in known.values]
@@ -122,22 +143,22 @@ class Foresight:
             if goal.metric in known.values:
                 column[i] = loss(goal, known.values[goal.metric])
         if unknown:
-            mean, spread = self._modelled(goal, learnt, [asked[i] for i in unknown])
+            observed = np.array([_inside(goal, known.lesson[goal.metric]) for known in learnt])
+            mean, spread = self._modelled(goal.metric, observed, learnt, [asked[i] for i in unknown])
             steps = (-1.0, 0.0, *_quantiles(place))
             column[unknown] = _outside(goal, mean[:, None] + spread[:, None] * np.array(steps))
         return column
 
-    def _modelled(self, goal: Goal, learnt: Sequence[Known], asked: Sequence[Known]) -> tuple[Array, Array]:
+    def _modelled(
+        self, name: str, observed: Array, learnt: Sequence[Known], asked: Sequence[Known]
+    ) -> tuple[Array, Array]:
         rows = self._encoding.rows([known.params for known in learnt])
         others = self._encoding.rows([known.params for known in asked])
-        kinds, observed = self._encoding.categorical, [known.values[goal.metric] for known in learnt]
+        kinds = self._encoding.categorical
         process = Process(
-            distances(rows, rows, kinds),
-            figures_apart(learnt, learnt),
-            np.array([_inside(goal, value) for value in observed]),
-            self._lengths.get(goal.metric),
+            distances(rows, rows, kinds), figures_apart(learnt, learnt), observed, self._lengths.get(name)
         )
-        self._lengths[goal.metric] = process.lengths
+        self._lengths[name] = process.lengths
         return process.predict(distances(others, rows, kinds), figures_apart(asked, learnt))
 
 

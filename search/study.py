@@ -15,6 +15,7 @@ from hardware_profiles.errors import Unreachable
 from objectives.setting import Setting
 from search.asking import Asker
 from search.book import Book
+from search.clock import share_left
 from search.confirm import measure_again, train_again, unconfirmed
 from search.confirmation import confirmations_in
 from search.counsel import Counsel
@@ -140,7 +141,8 @@ def _book(prepared: Prepared, study: optuna.Study, facts: Facts) -> Book:
     from search.preselect import Preselect, size_in
 
     seed = seed_at(plan.seed, len(study.get_trials(deepcopy=False)))
-    return Book(study, facts, asker, Preselect(asker, plan.goals, size_in(facts.problem), seed))
+    left = share_left(plan.timeout_s)
+    return Book(study, facts, asker, Preselect(asker, plan.goals, size_in(facts.problem), seed, left))
 
 
 def _search(

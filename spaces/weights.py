@@ -4,19 +4,20 @@ from math import prod
 from typing import NamedTuple, assert_never
 
 from spaces.candidate import Candidate, Pca, Problem
-from spaces.layers import Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual
+from spaces.layers import Block, Conv, Dense, DepthwiseSeparable, Flatten, GlobalPool, Layer, Residual
 from spaces.reduced import plain, reduced_shape, slimmed
 
 Shape = tuple[int, ...]
 
 
 class KernelSize(NamedTuple):
-    """The number of weights of one kernel, and whether it is a depthwise one.
+    """The number of weights of one kernel, and how often each is used for one sample.
 
-    No lever but plain 8 bits touches depthwise kernels, for they have next to nothing to spare.
+    A depthwise one is touched by no lever but plain 8 bits, for it has next to nothing to spare.
     """
 
     weights: int
+    uses: int = 1
     depthwise: bool = False
 
 
@@ -46,13 +47,10 @@ def projection_size(candidate: Candidate, problem: Problem) -> int:
 
 def _read(layer: Layer, shape: Shape) -> tuple[list[KernelSize], Shape]:
     match layer:
-        case Conv(filters=filters, kernel=kernel):
-            return [KernelSize(prod(kernel) * shape[-1] * filters)], _strided(shape, layer)
-        case DepthwiseSeparable(filters=filters, kernel=kernel):
-            depthwise = KernelSize(prod(kernel) * shape[-1], depthwise=True)
-            return [depthwise, KernelSize(shape[-1] * filters)], _strided(shape, layer)
-        case Residual():
-            return _residual(layer, shape), _strided(shape, layer)
+        case Conv() | DepthwiseSeparable() | Residual():
+            after = _strided(shape, layer)
+            uses = prod(after[:-1])
+            return [kernel._replace(uses=uses) for kernel in _of_block(layer, shape)], after
         case GlobalPool():
             return [], (shape[-1],)
         case Flatten():
@@ -63,11 +61,24 @@ def _read(layer: Layer, shape: Shape) -> tuple[list[KernelSize], Shape]:
             assert_never(layer)
 
 
+def _of_block(layer: Block, shape: Shape) -> list[KernelSize]:
+    match layer:
+        case Conv(filters=filters, kernel=kernel):
+            return [KernelSize(prod(kernel) * shape[-1] * filters)]
+        case DepthwiseSeparable(filters=filters, kernel=kernel):
+            depthwise = KernelSize(prod(kernel) * shape[-1], depthwise=True)
+            return [depthwise, KernelSize(shape[-1] * filters)]
+        case Residual():
+            return _residual(layer, shape)
+        case _:
+            assert_never(layer)
+
+
 def _residual(layer: Residual, shape: Shape) -> list[KernelSize]:
     first, second = prod(layer.kernel) * shape[-1] * layer.filters, prod(layer.kernel) * layer.filters**2
     shortcut = shape[-1] != layer.filters or not plain(layer)
     return [KernelSize(first), KernelSize(second)] + [KernelSize(shape[-1] * layer.filters)] * shortcut
 
 
-def _strided(shape: Shape, layer: Conv | DepthwiseSeparable | Residual) -> Shape:
+def _strided(shape: Shape, layer: Block) -> Shape:
     return (-(-shape[0] // layer.stride[0]), -(-shape[1] // layer.stride[1]), layer.filters)

@@ -16,7 +16,15 @@ pytestmark = pytest.mark.usefixtures("warm")
 
 def sizes(network):
     """Return the network's kernels as the weight count gives them."""
-    return [KernelSize(int(np.prod(kernel.shape)), "depthwise" in kernel.name) for kernel in kernels(network)]
+    owner = {id(weight): layer for layer in network.layers for weight in layer.trainable_weights}
+    return [
+        KernelSize(
+            weights=int(np.prod(kernel.shape)),
+            uses=int(np.prod(owner[id(kernel)].output_shape[1:-1])),
+            depthwise="depthwise" in kernel.name,
+        )
+        for kernel in kernels(network)
+    ]
 
 
 @pytest.mark.parametrize("space", sorted(PROBLEMS))

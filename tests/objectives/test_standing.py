@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objectives.goals import Goal
-from objectives.standing import FEWEST_SEEN, UNSEEN_GAP, Spread, Standing, chance, error_of, needed, twentieth
+from objectives.standing import (
+    FEWEST_SEEN,
+    UNSEEN_GAP,
+    Spread,
+    Standing,
+    chance,
+    error_of,
+    expected,
+    needed,
+    twentieth,
+)
 
 GOALS = (
     Goal(metric="accuracy", direction="maximize"),
@@ -138,3 +148,22 @@ def test_steps_that_were_hardly_seen_are_guessed_and_steps_add_up():
 )
 def test_twentieths(epoch, epochs, part):
     assert twentieth(epoch, epochs) == part
+
+
+GAP = Spread(mean=-0.02, deviation=0.01, count=5)
+
+
+def test_what_is_expected_is_the_error_as_it_shrinks_and_what_the_form_loses():
+    rise = Spread(mean=math.log(0.5), deviation=0.3, count=5)
+    assert expected(0.2, "maximize", GAP, rise) == pytest.approx(0.9 - 0.02)
+    assert expected(0.2, "maximize", GAP) == pytest.approx(0.8 - 0.02)
+    assert expected(0.2, "minimize", GAP, rise) == pytest.approx(0.1 + 0.02)
+    assert expected(0.01, "maximize", Spread(mean=0.05, deviation=0.01, count=5)) == 1.0
+
+
+@given(st.floats(0.01, 0.9), st.floats(-1, 0.2), st.floats(-0.05, 0.05))
+def test_what_is_expected_is_shown_by_half(error, rise, gap):
+    rise, gap = (Spread(mean=mean, deviation=1e-6, count=50) for mean in (rise, gap))
+    median = expected(error, "maximize", gap, rise)
+    if median < 1:
+        assert chance(error, median, "maximize", gap, rise) == pytest.approx(0.5, abs=0.1)

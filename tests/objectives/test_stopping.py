@@ -141,6 +141,8 @@ def test_a_trial_is_stopped_and_says_what_was_seen(make_setting):
     outcome = one.evaluate(candidate, Brief(standing=standing(0.99), stopping=True))
     assert isinstance(outcome, Stopped), outcome
     assert 2 <= outcome.epoch < 6
+    shown = max(p.averaged for p in outcome.evidence.curve if p.averaged is not None)
+    assert shown < outcome.expected < 0.99
     assert [p.epoch for p in outcome.evidence.curve] == list(range(1, outcome.epoch + 1))
     assert outcome.evidence.values.keys() >= {"latency_ms", "model_bytes"}
     assert "accuracy" not in outcome.evidence.values

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, figures, table, units
 
+from objectives.outcome import Evidence, Stopped
 from search import preselect
 from search.asking import Asker
 from search.book import Book
@@ -39,11 +40,11 @@ class Bench:
         known = figures(candidate)
         return {"latency_ms": known["latency_ms"], "model_bytes": known["model_bytes"]}
 
-    def preselect(self, seed=0):
-        return Preselect(self.asker, self.facts.plan.goals, self.look, seed)
+    def preselect(self, seed=0, left=lambda: 0.0):
+        return Preselect(self.asker, self.facts.plan.goals, self.look, seed, left)
 
-    def run(self, preselect=None, capacity=1):
-        executor = TableExecutor(table(self.facts.plan.goals), capacity)
+    def run(self, preselect=None, capacity=1, answer=None):
+        executor = TableExecutor(answer or table(self.facts.plan.goals), capacity)
         book = Book(self.study, self.facts, self.asker, preselect)
         Driver(book, executor, NullLedger(), Screen()).run()
         return executor
@@ -125,6 +126,57 @@ def test_what_is_only_a_bound_helps_and_the_rest_is_modelled(bench):
     plain.run()
     study.run(study.preselect())
     assert study.volume > plain.volume
+
+
+def timed(candidate):
+    """Answer from the table; floating point takes much longer."""
+    outcome = table()(candidate)
+    took = {"train": 1.0 if candidate.compression.precision == "int8" else 100.0}
+    return outcome.model_copy(update={"evidence": outcome.evidence.model_copy(update={"seconds": took})})
+
+
+def spent_s(study):
+    trials = read_study(study.study).trials[BEGINNING:]
+    return sum(trial.evidence.seconds["train"] for trial in trials)
+
+
+def test_by_the_clock_what_takes_long_has_to_promise_more(bench):
+    whole, none = bench(60), bench(60)
+    whole.run(whole.preselect(left=lambda: 1.0), answer=timed)
+    none.run(none.preselect(), answer=timed)
+    assert spent_s(whole) < 0.7 * spent_s(none)
+
+
+def test_near_the_end_seconds_count_for_less(bench):
+    runs = []
+    for left in (0.0, 1e-9, -1.0):
+        study = bench(40)
+        executor = study.run(study.preselect(left=lambda left=left: left), answer=timed)
+        runs.append([candidate.digest for _, candidate in executor.submitted])
+    assert runs[0] == runs[1] == runs[2]
+
+
+def stopping(candidate):
+    """Answer from the table, but stop integers: they would have been no better than a guess."""
+    outcome = table()(candidate)
+    if candidate.compression.precision != "int8":
+        return outcome
+    known = tuple(m for m in outcome.evidence.measurements if m.metric != "accuracy")
+    return Stopped(epoch=1, reason="hopeless", expected=0.1, evidence=Evidence(measurements=known))
+
+
+def test_the_like_of_what_was_stopped_is_not_tried_again_and_again(bench):
+    def integers(answer):
+        study = bench(80)
+        executor = study.run(study.preselect(), answer=answer)
+        return sum(c.compression.precision == "int8" for _, c in executor.submitted[-30:])
+
+    def silent(candidate):
+        outcome = stopping(candidate)
+        expected = {"expected": None} if isinstance(outcome, Stopped) else {}
+        return outcome.model_copy(update=expected)
+
+    assert integers(stopping) < 0.5 * integers(silent)
 
 
 def test_of_a_conditional_space_it_makes_what_the_space_would(make_study):

@@ -1,6 +1,7 @@
 """What is expected of candidates: losses, growth of the front, and samples of what is not known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from objectives.goals import Goal
 from search.promise import (
     DRAWS,
+    FEWEST_TIMED,
     HOPEFUL,
     MIDDLE,
     REFERENCE,
@@ -101,6 +103,32 @@ def test_draws_of_two_objectives_do_not_go_hand_in_hand():
     learnt = [known(u, accuracy=0.5 + u / 300, latency_ms=u / 100) for u in range(2, 90, 6)]
     draws = foresight(*learnt).samples(learnt, [known(100)], refit=True)[0, 2:]
     assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.9
+
+
+def test_of_what_was_stopped_it_learns_what_was_expected():
+    seen = [known(u, accuracy=0.9, latency_ms=1.0) for u in range(2, 50, 6)]
+    stopped = [
+        replace(known(u, latency_ms=1.0), expected={"accuracy": 0.5, "latency_ms": 9.0})
+        for u in range(50, 98, 6)
+    ]
+    learnt = [*seen, *stopped]
+    found = foresight(*learnt).samples(learnt, [known(20), known(80)], refit=True)
+    assert found[1, MIDDLE, 0] == pytest.approx(-0.5, abs=0.05)
+    assert found[0, MIDDLE, 0] == pytest.approx(-0.9, abs=0.05)
+    assert found[1, MIDDLE, 1] == pytest.approx(0, abs=0.05), "what was measured counts for more"
+
+
+def test_seconds_are_learnt_from_those_that_were_timed():
+    learnt = [replace(known(u), seconds=0.1 * u if u % 4 else None) for u in range(2, 90, 3)]
+    found = foresight(*learnt).seconds(learnt, [known(20), known(60), known(100)])
+    assert found[:2] == pytest.approx([2.0, 6.0], rel=0.2)
+    longest = max(one.seconds for one in learnt if one.seconds)
+    assert found[2] <= longest * (1 + 1e-9), "nobody has seen more"
+
+
+def test_of_few_that_were_timed_nothing_is_concluded():
+    learnt = [replace(known(u), seconds=float(u)) for u in range(1, FEWEST_TIMED)]
+    assert foresight(*learnt).seconds(learnt, [known(3), known(90)]).tolist() == [1.0, 1.0]
 
 
 def test_figures_are_compared_by_their_ratios():

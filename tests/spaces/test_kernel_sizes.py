@@ -32,7 +32,22 @@ def test_weights_of_each_layer_and_of_the_classifier(layers, sizes):
 
 def test_a_depthwise_kernel_is_marked():
     candidate = Candidate(architecture=(DepthwiseSeparable(filters=8, kernel=(3, 3)), GlobalPool()))
-    assert kernel_sizes(candidate, IMAGE) == (KernelSize(27, depthwise=True), KernelSize(24), KernelSize(32))
+    depthwise, pointwise, classifier = kernel_sizes(candidate, IMAGE)
+    assert depthwise == KernelSize(27, uses=7 * 5, depthwise=True)
+    assert (pointwise, classifier) == (KernelSize(24, uses=7 * 5), KernelSize(32))
+
+
+@pytest.mark.parametrize(
+    ("layers", "uses"),
+    [
+        ((Conv(filters=8, kernel=(3, 5)), Flatten()), [35, 1]),
+        ((Conv(filters=8, kernel=(3, 3), stride=(2, 1)), GlobalPool()), [4 * 5, 1]),
+        ((DepthwiseSeparable(filters=8, kernel=(3, 3), stride=(2, 2)), GlobalPool()), [12, 12, 1]),
+        ((Residual(filters=8, kernel=(3, 3), stride=(2, 2)), GlobalPool()), [12, 12, 12, 1]),
+    ],
+)
+def test_a_weight_is_used_at_every_position_that_comes_out(layers, uses):
+    assert [kernel.uses for kernel in kernel_sizes(Candidate(architecture=layers), IMAGE)] == uses
 
 
 def test_a_table_needs_no_flatten_but_takes_one():
