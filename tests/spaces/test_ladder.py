@@ -42,7 +42,7 @@ def test_a_ladder_has_several_rungs_that_rise_from_tiny_to_large(name, problem):
     assert isinstance(space, Laddered)
     found = rungs(space, problem, space.ranges(problem))
     sizes = [weights(rung.candidate, problem) for rung in found]
-    assert 5 <= len(found) <= 15
+    assert 5 <= len(found) <= 16
     assert sizes == sorted(sizes)
     assert sizes[-1] > 4 * sizes[0]
     assert len({rung.candidate.digest for rung in found}) == len(found)
@@ -170,3 +170,19 @@ def test_of_options_the_first_wanted_one_is_taken_and_else_the_nearest():
     assert nearest(Reals(low=1e-3, high=3e-2, log=True), 1.0) == 3e-2
     with pytest.raises(SpaceError, match="holds no 'adam'"):
         nearest(Integers(low=1, high=2), "adam")
+
+
+@pytest.mark.parametrize(("name", "problem"), [("convnet", GREY), ("sequence", SERIES), ("mlp", GREY)])
+def test_only_convolutions_with_weights_to_spare_are_augmented_and_only_where_the_ranges_have_it(
+    name, problem
+):
+    def varied(epochs):
+        longer = problem.model_copy(update={"epochs": epochs})
+        space = load_space(name)
+        ranges = narrow(space.ranges(longer), suggested(space.ranges(longer), longer))
+        found = rungs(space, longer, ranges)
+        return [weights(r.candidate, longer) for r in found if r.candidate.training.augmentation != "none"]
+
+    assert varied(6) == []
+    assert all(count > 5_000 for count in varied(20))
+    assert bool(varied(20)) == (name != "mlp")
