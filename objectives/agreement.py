@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,13 @@ A step is 2**-b for b bits without the sign: 7 bits of int8 weights, 3 of int4, 
 in another order. The worst of 14 random trained networks on digits showed: float32 under .0001, float16
 .0008, dynamic-int8 .009, int16x8 .015, int8 .021, int4 .57; aware ones .017 with 8 bits and .029 with 4.
 """
+LOSSY = 0.5
+"""The largest disagreement that is put down to rounding where all else is known to agree.
+
+Where a network has ranges that 8 bits serve badly, its files come to more than others': one of four
+separable blocks (8,300 weights, 20 epochs of all of Fashion-MNIST) showed .22 with int8. That is a loss,
+which its accuracy tells, and no mistake, as long as the same graph agrees where nothing is rounded.
+"""
 
 
 def disagreement(scores: Array, expected: Array) -> float:
@@ -46,11 +54,25 @@ def tolerance(compression: Compression) -> float:
     return TOLERANCE["int8" if compression.quantization == "aware" else compression.precision]
 
 
-def check_agreement(scores: Array, expected: Array, compression: Compression) -> None:
-    """Raise Mismatch where the file's scores differ from the network's by more than rounding explains."""
+def check_agreement(
+    scores: Array,
+    expected: Array,
+    compression: Compression,
+    unrounded: Callable[[], Array] | None = None,
+) -> None:
+    """Raise Mismatch where the file's scores differ from the network's by more than rounding explains.
+
+    Rounding explains more than usual where the same graph without any agrees: `unrounded` gives its scores,
+    and is called where they are needed alone.
+    """
     found, most = disagreement(scores, expected), tolerance(compression)
-    if not found <= most:
-        raise Mismatch(
-            f"the file's scores differ from the network's by {found:.2g} of their spread, and rounding to "
-            f"{compression.precision} explains {most:.2g}"
-        )
+    if found <= most or (unrounded and found <= LOSSY and _agrees(unrounded(), expected)):
+        return
+    raise Mismatch(
+        f"the file's scores differ from the network's by {found:.2g} of their spread, and rounding to "
+        f"{compression.precision} explains {most:.2g}"
+    )
+
+
+def _agrees(unrounded: Array, expected: Array) -> bool:
+    return disagreement(unrounded, expected) <= TOLERANCE["float32"]

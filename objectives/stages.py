@@ -27,17 +27,15 @@ from objectives.tensorflow import keras
 from objectives.train import Samples, Task, balanced_weights
 from objectives.verify import Held, lost_columns, verify
 from objectives.weights import WeightStore
+from spaces.candidate import Candidate, Compression
 from spaces.value import digest
 
 if TYPE_CHECKING:
-    import tf_keras
-
     from hardware_profiles.profile import HardwareProfile
     from objectives.accuracy import Scores
     from objectives.datasets.store import Data, Fold
     from objectives.setting import Setting
     from objectives.stopping import Watch
-    from spaces.candidate import Candidate
 
 Array = np.ndarray[Any, np.dtype[Any]]
 # Part of the name of kept weights. A change to what builds, trains or adapts networks that changes what
@@ -135,7 +133,7 @@ class FoldWork:
         with clock("verify"):
             held = verify(data, candidate)
             self._refuse_lost_columns(data, inlet, candidate)
-            self._refuse_disagreement(scores, network.model, inlet, candidate)
+            self._refuse_disagreement(scores, network, inlet, candidate)
         with clock("score"):
             some = judged_samples(self._setting.profile)
             scores = scores_on(self._setting.profile)(data, self.normaliser, self._valid.x[:some])
@@ -215,11 +213,16 @@ class FoldWork:
             )
 
     def _refuse_disagreement(
-        self, scores: Array, model: tf_keras.Model, inlet: Inlet, candidate: Candidate
+        self, scores: Array, network: Network, inlet: Inlet, candidate: Candidate
     ) -> None:
         samples = self.calibration[:AGREEING_SAMPLES]
-        expected = np.asarray(model(inlet(samples), training=False))
-        check_agreement(scores, expected, candidate.compression)
+        expected = np.asarray(network.model(inlet(samples), training=False))
+
+        def unrounded() -> Array:
+            return shipped(self._frozen(network, inlet), inlet, Compression(), "float32", samples)[1]
+
+        aware = candidate.compression.quantization == "aware"  # whose graph rounds by itself
+        check_agreement(scores, expected, candidate.compression, None if aware else unrounded)
 
 
 def scores_on(profile: HardwareProfile) -> Scores:

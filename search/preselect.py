@@ -21,12 +21,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from objectives.canonical import least_bytes
 from objectives.outcome import Measured, Outcome, Stopped
 from search.asking import Asker, Declined
 from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Known, losses, nondominated
-from search.surrogate import Encoding, place
+from search.surrogate import Encoding, Lengths, place
 from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
 from spaces.weights import kernel_sizes
 
@@ -92,7 +93,8 @@ class Preselect:
         self._objectives = tuple(goal for goal in goals if goal.objective)
         self._random = random.Random(seed)  # noqa: S311 - nothing secret is drawn
         self._encoding = Encoding(asker.ranges)
-        self._foresight = Foresight(self._objectives, self._encoding)
+        self._lengths: dict[str, Lengths] = {}
+        self._threads = ThreadpoolController()
         self._tried: dict[str, Known] = {}
         self._under_way: dict[str, Known] = {}
         self._pool: dict[str, Known] = {}
@@ -120,7 +122,6 @@ class Preselect:
             expected={} if expected is None else {"accuracy": expected},
             seconds=math.fsum(outcome.evidence.seconds.values()) if timed else None,
         )
-        self._encoding.learn(params)
 
     def choose(self) -> dict[str, Scalar] | None:
         """Return the parameters of the candidate to try next; None where it is for the sampler to say."""
@@ -133,15 +134,18 @@ class Preselect:
         if not self._pool:
             return None
         newest = whole[-MODELLED:]
-        learnt = [*(known for known in front if known not in newest), *newest]
-        return dict(self._best(learnt, allowed).params)
+        among = {id(known) for known in newest}
+        learnt = [*(known for known in front if id(known) not in among), *newest]
+        with self._threads.limit(limits=1, user_api="blas"):  # the cores are the workers'
+            return dict(self._best(learnt, allowed).params)
 
     def _popped(self, digest: str) -> Known | None:
         return self._under_way.pop(digest, None) or self._pool.pop(digest, None)
 
     def _known(self, candidate: Candidate, params: Mapping[str, Scalar]) -> Known:
         seen, names = dict(self._look(candidate)), {goal.metric for goal in self._goals}
-        return Known(dict(params), seen, {name: value for name, value in seen.items() if name in names})
+        values = {name: value for name, value in seen.items() if name in names}
+        return Known(dict(params), self._encoding.point(params), seen, values)
 
     def _is_whole(self, values: Mapping[str, float]) -> bool:
         return all(goal.metric in values for goal in self._objectives)
@@ -180,10 +184,12 @@ class Preselect:
         `learnt` is what the models learn from; those that are `allowed` are there to be beaten.
         """
         digests, pool, busy = list(self._pool), list(self._pool.values()), list(self._under_way.values())
-        found = self._foresight.samples(learnt, [*pool, *busy], refit=self._asks % REFIT == 0)
+        if self._asks % REFIT == 0:
+            self._lengths.clear()
         self._asks += 1
+        foresight = Foresight(self._objectives, self._encoding, learnt, [*pool, *busy], self._lengths)
+        found, price = foresight.samples(), self._price(foresight)[: len(pool)]
         box = Box(losses(self._objectives, allowed), found[len(pool) :, MIDDLE])
-        price = self._price(learnt, pool)
         hopeful = np.array([box.growth(sample) for sample in found[: len(pool), HOPEFUL]]) / price
         order = [int(number) for number in np.argsort(-hopeful, kind="stable")[:KEPT]]
         self._pool = {digests[number]: pool[number] for number in order}
@@ -193,12 +199,9 @@ class Preselect:
 
         return pool[max(order[:WEIGHED], key=worth)]
 
-    def _price(self, learnt: Sequence[Known], pool: Sequence[Known]) -> NDArray[np.float64]:
-        """Return by what the growth that candidates promise is divided, of (candidates,)."""
-        left = min(1.0, max(0.0, self._left()))
-        price: NDArray[np.float64] = (
-            self._foresight.seconds(learnt, pool) ** left if left else np.ones(len(pool))
-        )
+    def _price(self, foresight: Foresight) -> NDArray[np.float64]:
+        """Return by what the growth that candidates promise is divided."""
+        price: NDArray[np.float64] = foresight.seconds() ** min(1.0, max(0.0, self._left()))
         return price
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from search.hypervolume import LOG_ENDS
-from search.surrogate import Encoding, Lengths, Process, distances
+from search.surrogate import Apart, Encoding, Lengths, Process
 from spaces.chooser import Scalar
 
 if TYPE_CHECKING:
@@ -39,10 +39,12 @@ HOPEFUL, MIDDLE = 0, 1
 class Known:
     """A candidate: how it is chosen, what describes it beforehand, and what is known of its metrics.
 
-    `expected` are metrics that were not seen to the end, `seconds` what it took to find out.
+    `point` is where an `Encoding` puts its parameters. `expected` are metrics that were not seen to the end,
+    `seconds` what it took to find out.
     """
 
     params: Mapping[str, Scalar]
+    point: Array
     figures: Mapping[str, float]
     values: Mapping[str, float]
     expected: Mapping[str, float] = field(default_factory=dict)
@@ -111,55 +113,58 @@ def _volume(places: Array) -> float:
 
 
 class Foresight:
-    """Says what candidates would show, in what is not known of them.
+    """What a model of the trials so far says of candidates that were not tried.
 
-    The lengths of its models are kept from call to call, and chosen anew where `refit` says so.
+    `learnt` are those trials. The lengths of the models are kept in `lengths`, by what is modelled, for the
+    next time: choosing them takes longest.
     """
 
-    def __init__(self, goals: Sequence[Goal], encoding: Encoding) -> None:
-        self._goals, self._encoding = tuple(goals), encoding
-        self._lengths: dict[str, Lengths] = {}
+    def __init__(
+        self,
+        goals: Sequence[Goal],
+        encoding: Encoding,
+        learnt: Sequence[Known],
+        asked: Sequence[Known],
+        lengths: dict[str, Lengths],
+    ) -> None:
+        self._goals, self._learnt, self._asked, self._lengths = tuple(goals), learnt, asked, lengths
+        points = [known.point for known in learnt]
+        self._among = Apart(encoding.distances(points, points), figures_apart(learnt, learnt))
+        others = [known.point for known in asked]
+        self._between = Apart(encoding.distances(others, points), figures_apart(asked, learnt))
 
-    def samples(self, learnt: Sequence[Known], asked: Sequence[Known], *, refit: bool) -> Array:
-        """Return losses of (candidates, samples, goals): HOPEFUL, MIDDLE, and equally likely draws."""
-        if refit:
-            self._lengths.clear()
-        found = [self._column(goal, place, learnt, asked) for place, goal in enumerate(self._goals)]
-        return np.stack(found, axis=2)
+    def samples(self) -> Array:
+        """Return losses of (asked, samples, goals): HOPEFUL, MIDDLE, and equally likely draws."""
+        return np.stack([self._column(goal, place) for place, goal in enumerate(self._goals)], axis=2)
 
-    def seconds(self, learnt: Sequence[Known], asked: Sequence[Known]) -> Array:
-        """Return how long each of (candidates,) may take; of less than FEWEST_TIMED nothing is concluded."""
-        timed = [known for known in learnt if known.seconds]
+    def seconds(self) -> Array:
+        """Return how long each of (asked,) may take; of less than FEWEST_TIMED nothing is concluded."""
+        timed = [i for i, known in enumerate(self._learnt) if known.seconds]
         if len(timed) < FEWEST_TIMED:
-            return np.ones(len(asked))
-        took = np.log([known.seconds or 1.0 for known in timed])
-        mean, _ = self._modelled("seconds", took, timed, asked)
+            return np.ones(len(self._asked))
+        took = np.log([self._learnt[i].seconds or 1.0 for i in timed])
+        process = self._process("seconds", self._among.part(timed, timed), took)
+        mean, _ = process.predict(self._between.part(slice(None), timed))
         return np.exp(np.clip(mean, took.min(), took.max()))
 
-    def _column(self, goal: Goal, place: int, learnt: Sequence[Known], asked: Sequence[Known]) -> Array:
-        column = np.empty((len(asked), 2 + DRAWS))
-        unknown = [i for i, known in enumerate(asked) if goal.metric not in known.values]
-        for i, known in enumerate(asked):
+    def _column(self, goal: Goal, place: int) -> Array:
+        column = np.empty((len(self._asked), 2 + DRAWS))
+        unknown = [i for i, known in enumerate(self._asked) if goal.metric not in known.values]
+        for i, known in enumerate(self._asked):
             if goal.metric in known.values:
                 column[i] = loss(goal, known.values[goal.metric])
         if unknown:
-            observed = np.array([_inside(goal, known.lesson[goal.metric]) for known in learnt])
-            mean, spread = self._modelled(goal.metric, observed, learnt, [asked[i] for i in unknown])
+            observed = np.array([_inside(goal, known.lesson[goal.metric]) for known in self._learnt])
+            process = self._process(goal.metric, self._among, observed)
+            mean, spread = process.predict(self._between.part(unknown))
             steps = (-1.0, 0.0, *_quantiles(place))
             column[unknown] = _outside(goal, mean[:, None] + spread[:, None] * np.array(steps))
         return column
 
-    def _modelled(
-        self, name: str, observed: Array, learnt: Sequence[Known], asked: Sequence[Known]
-    ) -> tuple[Array, Array]:
-        rows = self._encoding.rows([known.params for known in learnt])
-        others = self._encoding.rows([known.params for known in asked])
-        kinds = self._encoding.categorical
-        process = Process(
-            distances(rows, rows, kinds), figures_apart(learnt, learnt), observed, self._lengths.get(name)
-        )
+    def _process(self, name: str, apart: Apart, observed: Array) -> Process:
+        process = Process(apart, observed, self._lengths.get(name))
         self._lengths[name] = process.lengths
-        return process.predict(distances(others, rows, kinds), figures_apart(asked, learnt))
+        return process
 
 
 def figures_apart(asked: Sequence[Known], learnt: Sequence[Known]) -> Array:
@@ -167,7 +172,7 @@ def figures_apart(asked: Sequence[Known], learnt: Sequence[Known]) -> Array:
     names = sorted(set.intersection(*(set(known.figures) for known in (*learnt, *asked))))
     total = np.zeros((len(asked), len(learnt)))
     for name in names:
-        a, b = (np.log([max(k.figures[name], 1e-12) for k in some]) for some in (asked, learnt))
+        a, b = (np.log(np.maximum(1e-12, [k.figures[name] for k in some])) for some in (asked, learnt))
         total += np.abs(a[:, None] - b[None]) / (float(b.std()) or 1.0)
     return total / max(1, len(names))
 

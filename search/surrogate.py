@@ -3,8 +3,8 @@
 The kernel is exp(-d / l - e / m) with a noise term: d is the mean distance over the parameters (1 between two
 categories, the share of the range between two numbers, 1 where one has the parameter and the other has not:
 Gower 1971, "A general coefficient of similarity"), e that over figures which are known beforehand, in
-standard deviations. Lengths and noise are those of a small grid under which the observations are most likely
-(Rasmussen and Williams 2006, chapter 5).
+standard deviations. Lengths and noise are those of a small grid under which some of the observations are
+most likely (Rasmussen and Williams 2006, chapter 5).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_solve, solve_triangular  # type: ignore[import-untyped, unused-ignore]
+from scipy.spatial.distance import cdist  # type: ignore[import-untyped, unused-ignore]
 
 from spaces.chooser import Choices, Integers, Ranges, Reals, Scalar, range_named
 
@@ -28,41 +30,56 @@ FIGURE_LENGTHS = (0.5, 1.0, 2.0, 4.0, math.inf)
 """Of the figures', in standard deviations; infinite where they tell nothing."""
 NOISES = (1e-3, 1e-2, 1e-1)
 LEAST_VARIANCE = 1e-9
+SAMPLED = 100
+"""Of so many observations, evenly spread, the likelihood is computed: it takes 75 fits."""
 
 
 class Encoding:
-    """Turns parameters into rows of numbers, a column per name: nan where a candidate does not have one."""
+    """Turns parameters into points whose city-block distance is the sum over the parameters' distances.
+
+    A number x in [0, 1] is (x, 1 - x, 1) / 2, a category a half at its own place and 1 / 2, and what is not
+    there is 0: so two numbers are |x - y| apart, two categories 1, and what one has alone 1.
+    """
 
     def __init__(self, ranges: Ranges) -> None:
         self._ranges = ranges
-        self._columns: dict[str, int] = {}
+        self._begins: dict[str, int] = {}
+        self._size = 0
 
-    def learn(self, params: Mapping[str, Scalar]) -> None:
-        """Give every name a column. A name that none has yet counts for nothing."""
-        for name in params:
-            self._columns.setdefault(name, len(self._columns))
-
-    def rows(self, params: Sequence[Mapping[str, Scalar]]) -> Array:
-        """Return an array of (candidates, columns)."""
-        found = np.full((len(params), len(self._columns)), np.nan)
-        for row, chosen in zip(found, params, strict=True):
-            for name, value in chosen.items():
-                if name in self._columns:
-                    row[self._columns[name]] = place(range_named(self._ranges, name), value)
+    def point(self, params: Mapping[str, Scalar]) -> Array:
+        """Return the point; its coordinates are those of all names so far, further ones are 0."""
+        parts = {name: self._part(name, value) for name, value in params.items()}
+        for name, part in parts.items():
+            if name not in self._begins:
+                self._begins[name] = self._size
+                self._size += len(part)
+        found = np.zeros(self._size)
+        for name, part in parts.items():
+            found[self._begins[name] : self._begins[name] + len(part)] = part
         return found
 
-    @property
-    def categorical(self) -> NDArray[np.bool_]:
-        """Which columns hold categories."""
-        return np.array(
-            [isinstance(range_named(self._ranges, name), Choices) for name in self._columns], bool
-        )
+    def distances(self, points: Sequence[Array], others: Sequence[Array]) -> Array:
+        """Return the mean distance over all names so far, of (points, others)."""
+        total = cdist(self._table(points), self._table(others), "cityblock")
+        mean: Array = total / max(1, len(self._begins))
+        return mean
+
+    def _part(self, name: str, value: Scalar) -> list[float]:
+        within = range_named(self._ranges, name)
+        if isinstance(within, Choices):
+            return [0.5 * (option == value) for option in within.options] + [0.5]
+        share = place(within, value)
+        return [share / 2, (1 - share) / 2, 0.5]
+
+    def _table(self, points: Sequence[Array]) -> Array:
+        found = np.zeros((len(points), self._size))
+        for row, point in zip(found, points, strict=True):
+            row[: len(point)] = point
+        return found
 
 
-def place(within: Integers | Reals | Choices, value: Scalar) -> float:
-    """Return where a number lies in its range, from 0 to 1, or the place of a category."""
-    if isinstance(within, Choices):
-        return float(within.options.index(value))
+def place(within: Integers | Reals, value: Scalar) -> float:
+    """Return where a number lies in its range, from 0 to 1."""
     low, high, number = float(within.low), float(within.high), float(value)
     if low == high:
         return 0.0
@@ -71,17 +88,15 @@ def place(within: Integers | Reals | Choices, value: Scalar) -> float:
     return (number - low) / (high - low)
 
 
-def distances(rows: Array, others: Array, categorical: NDArray[np.bool_]) -> Array:
-    """Return the mean distance over the columns, as an array of (rows, others)."""
-    total = np.zeros((len(rows), len(others)))
-    for column in range(rows.shape[1]):
-        a, b = rows[:, column, None], others[None, :, column]
-        apart = (a != b).astype(float) if categorical[column] else np.abs(a - b)
-        apart[np.isnan(a) ^ np.isnan(b)] = 1.0
-        apart[np.isnan(a) & np.isnan(b)] = 0.0
-        total += apart
-    mean: Array = total / max(1, rows.shape[1])
-    return mean
+class Apart(NamedTuple):
+    """How far candidates lie from others, by parameters and by figures, both of (candidates, others)."""
+
+    params: Array
+    figures: Array
+
+    def part(self, rows: Sequence[int] | slice, columns: Sequence[int] | slice = slice(None)) -> Apart:
+        """Return it for some of the candidates and some of the others."""
+        return Apart(self.params[rows][:, columns], self.figures[rows][:, columns])
 
 
 class Lengths(NamedTuple):
@@ -93,43 +108,46 @@ class Lengths(NamedTuple):
 
 
 class Process:
-    """A Gaussian process, given what was observed.
+    """A Gaussian process, given what was observed of candidates that are `apart` from each other.
 
-    `apart` are the distances of the observed candidates by parameters and `figures` those by figures, both
-    of (n, n). Without `lengths` the most likely ones of the grid are taken, which costs as much as 75 fits.
+    Without `lengths` the most likely ones of the grid are taken.
     """
 
-    def __init__(self, apart: Array, figures: Array, observed: Array, lengths: Lengths | None = None) -> None:
+    def __init__(self, apart: Apart, observed: Array, lengths: Lengths | None = None) -> None:
         self._mean = float(observed.mean())
         self._scale = float(observed.std()) or 1.0
         y = (observed - self._mean) / self._scale
-        tried = (
-            [lengths] if lengths else [Lengths(*found) for found in product(LENGTHS, FIGURE_LENGTHS, NOISES)]
-        )
-        fits = [_fit(apart, figures, y, found) for found in tried]
-        best = max(range(len(fits)), key=lambda number: fits[number][0])
-        self.lengths = tried[best]
-        _, self._inverse, self._weights, self._variance = fits[best]
+        self.lengths = lengths or _likeliest(apart, y)
+        self._factor, self._weights = _solved(apart, y, self.lengths)
+        self._variance = max(LEAST_VARIANCE, float(y @ self._weights) / len(y))
 
-    def predict(self, apart: Array, figures: Array) -> tuple[Array, Array]:
-        """Return means and standard deviations of candidates at these distances, of (candidates, n)."""
-        near = _kernel(apart, figures, self.lengths)
-        told = np.einsum("ij,jk,ik->i", near, self._inverse, near, optimize=True)
+    def predict(self, apart: Apart) -> tuple[Array, Array]:
+        """Return means and standard deviations of candidates that are so far from the observed ones."""
+        near = _kernel(apart, self.lengths)
+        told = (solve_triangular(self._factor, near.T, lower=True) ** 2).sum(axis=0)
         deviation = np.sqrt(self._variance * np.maximum(LEAST_VARIANCE, 1 - told))
         return self._mean + self._scale * (near @ self._weights), self._scale * deviation
 
 
-def _kernel(apart: Array, figures: Array, lengths: Lengths) -> Array:
-    found: Array = np.exp(-apart / lengths.params - figures / lengths.figures)
+def _kernel(apart: Apart, lengths: Lengths) -> Array:
+    found: Array = np.exp(-apart.params / lengths.params - apart.figures / lengths.figures)
     return found
 
 
-def _fit(apart: Array, figures: Array, y: Array, lengths: Lengths) -> tuple[float, Array, Array, float]:
-    """Return log likelihood (but for a constant), inverse, weights and variance."""
-    kernel = _kernel(apart, figures, lengths) + lengths.noise * np.eye(len(y))
-    lower = np.linalg.cholesky(kernel)
-    inverse: Any = np.linalg.inv(kernel)
-    weights = inverse @ y
-    variance = max(LEAST_VARIANCE, float(y @ weights) / len(y))
-    likelihood = -0.5 * len(y) * math.log(variance) - float(np.log(np.diag(lower)).sum())
-    return likelihood, inverse, weights, variance
+def _solved(apart: Apart, y: Array, lengths: Lengths) -> tuple[Array, Array]:
+    """Return the lower factor of the kernel with its noise, and the weights of the observations."""
+    factor: Any = np.linalg.cholesky(_kernel(apart, lengths) + lengths.noise * np.eye(len(y)))
+    weights: Array = cho_solve((factor, True), y)
+    return factor, weights
+
+
+def _likeliest(apart: Apart, y: Array) -> Lengths:
+    some = np.linspace(0, len(y) - 1, min(len(y), SAMPLED)).astype(int).tolist()
+    part, seen = apart.part(some, some), y[some]
+
+    def likelihood(lengths: Lengths) -> float:
+        factor, weights = _solved(part, seen, lengths)
+        variance = max(LEAST_VARIANCE, float(seen @ weights) / len(seen))
+        return -0.5 * len(seen) * math.log(variance) - float(np.log(np.diag(factor)).sum())
+
+    return max((Lengths(*found) for found in product(LENGTHS, FIGURE_LENGTHS, NOISES)), key=likelihood)

@@ -8,7 +8,7 @@ from small import DIGITS, compressed, digits, mixed
 
 from objectives.accuracy import Scorer
 from objectives.adapt import Adapter
-from objectives.agreement import check_agreement, disagreement, tolerance
+from objectives.agreement import LOSSY, check_agreement, disagreement, tolerance
 from objectives.aware import parameter_count
 from objectives.blank import randomise
 from objectives.build import build
@@ -169,6 +169,35 @@ def test_a_file_of_another_network_disagrees(made):
     assert disagreement(found, expected) > 2 * tolerance(candidate.compression)
     with pytest.raises(Mismatch, match="differ from the network's"):
         check_agreement(found, expected, candidate.compression)
+
+
+def noisy(share):
+    """Return scores and what was expected, this far apart."""
+    generator = np.random.default_rng(0)
+    expected = generator.normal(0, 1, (400, 10))
+    scores = expected + share * generator.normal(0, 1, expected.shape)
+    assert disagreement(scores, expected) == pytest.approx(share, rel=0.1)
+    return scores, expected
+
+
+def test_more_than_usual_is_put_down_to_rounding_only_where_the_rest_agrees():
+    eight, (scores, expected) = Compression(precision="int8"), noisy(0.25)
+    check_agreement(scores, expected, eight, lambda: expected)
+    with pytest.raises(Mismatch, match=r"by 0\.25 of their spread, and rounding to int8 explains 0\.1"):
+        check_agreement(scores, expected, eight, lambda: scores)
+    with pytest.raises(Mismatch):
+        check_agreement(scores, expected, eight)
+
+
+def test_what_has_little_in_common_with_the_network_is_no_rounding():
+    scores, expected = noisy(2 * LOSSY)
+    with pytest.raises(Mismatch):
+        check_agreement(scores, expected, Compression(precision="int8"), lambda: expected)
+
+
+def test_the_unrounded_file_is_made_only_where_it_is_needed():
+    scores, expected = noisy(0.01)
+    check_agreement(scores, expected, Compression(precision="int8"), lambda: pytest.fail("it is not"))
 
 
 def test_equal_scores_agree_and_nan_does_not():

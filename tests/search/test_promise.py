@@ -76,21 +76,22 @@ def test_expected_is_the_mean():
     assert box.expected(samples) == pytest.approx(box.growth(samples[0]) / 2)
 
 
+ENCODING = Encoding({"units": Integers(low=1, high=100)})
+
+
 def known(units, **values):
-    return Known({"units": units}, {"bytes": float(units)}, values)
+    params = {"units": units}
+    return Known(params, ENCODING.point(params), {"bytes": float(units)}, values)
 
 
-def foresight(*learnt):
-    encoding = Encoding({"units": Integers(low=1, high=100)})
-    for one in learnt:
-        encoding.learn(one.params)
-    return Foresight(GOALS, encoding)
+def foresight(learnt, asked, lengths=None):
+    return Foresight(GOALS, ENCODING, learnt, asked, {} if lengths is None else lengths)
 
 
 def test_what_is_known_is_not_guessed_and_what_is_not_is_learnt():
     learnt = [known(u, accuracy=1 - 1 / u, latency_ms=u / 100) for u in range(2, 90, 4)]
     asked = [known(45, latency_ms=0.45), known(47)]
-    found = foresight(*learnt).samples(learnt, asked, refit=True)
+    found = foresight(learnt, asked).samples()
     assert found.shape == (2, 2 + DRAWS, 2)
     assert set(found[0, :, 1]) == {loss(LATENCY, 0.45)}
     assert found[0, MIDDLE, 0] == pytest.approx(loss(ACCURACY, 1 - 1 / 45), abs=0.01)
@@ -101,7 +102,7 @@ def test_what_is_known_is_not_guessed_and_what_is_not_is_learnt():
 
 def test_draws_of_two_objectives_do_not_go_hand_in_hand():
     learnt = [known(u, accuracy=0.5 + u / 300, latency_ms=u / 100) for u in range(2, 90, 6)]
-    draws = foresight(*learnt).samples(learnt, [known(100)], refit=True)[0, 2:]
+    draws = foresight(learnt, [known(100)]).samples()[0, 2:]
     assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.9
 
 
@@ -112,7 +113,7 @@ def test_of_what_was_stopped_it_learns_what_was_expected():
         for u in range(50, 98, 6)
     ]
     learnt = [*seen, *stopped]
-    found = foresight(*learnt).samples(learnt, [known(20), known(80)], refit=True)
+    found = foresight(learnt, [known(20), known(80)]).samples()
     assert found[1, MIDDLE, 0] == pytest.approx(-0.5, abs=0.05)
     assert found[0, MIDDLE, 0] == pytest.approx(-0.9, abs=0.05)
     assert found[1, MIDDLE, 1] == pytest.approx(0, abs=0.05), "what was measured counts for more"
@@ -120,7 +121,7 @@ def test_of_what_was_stopped_it_learns_what_was_expected():
 
 def test_seconds_are_learnt_from_those_that_were_timed():
     learnt = [replace(known(u), seconds=0.1 * u if u % 4 else None) for u in range(2, 90, 3)]
-    found = foresight(*learnt).seconds(learnt, [known(20), known(60), known(100)])
+    found = foresight(learnt, [known(20), known(60), known(100)]).seconds()
     assert found[:2] == pytest.approx([2.0, 6.0], rel=0.2)
     longest = max(one.seconds for one in learnt if one.seconds)
     assert found[2] <= longest * (1 + 1e-9), "nobody has seen more"
@@ -128,7 +129,15 @@ def test_seconds_are_learnt_from_those_that_were_timed():
 
 def test_of_few_that_were_timed_nothing_is_concluded():
     learnt = [replace(known(u), seconds=float(u)) for u in range(1, FEWEST_TIMED)]
-    assert foresight(*learnt).seconds(learnt, [known(3), known(90)]).tolist() == [1.0, 1.0]
+    assert foresight(learnt, [known(3), known(90)]).seconds().tolist() == [1.0, 1.0]
+
+
+def test_lengths_are_chosen_once_and_kept():
+    learnt, lengths = [known(u, accuracy=1 - 1 / u, latency_ms=u / 100) for u in range(2, 90, 4)], {}
+    first = foresight(learnt, [known(47)], lengths).samples()
+    assert set(lengths) == {"accuracy", "latency_ms"}
+    kept = dict(lengths)
+    assert (foresight(learnt, [known(47)], lengths).samples() == first).all() and lengths == kept
 
 
 def test_figures_are_compared_by_their_ratios():
@@ -137,7 +146,7 @@ def test_figures_are_compared_by_their_ratios():
 
 
 def test_what_only_some_have_is_no_figure():
-    bare = Known({"units": 3}, {}, {})
+    bare = replace(known(3), figures={})
     assert not figures_apart([known(1)], [bare]).any()
 
 
