@@ -10,6 +10,7 @@ from hardware_profiles.errors import DeviceError, MeasuringFailed
 from hardware_profiles.machine import machine_id
 from hardware_profiles.measurement import Latency
 from objectives.accuracy import Scorer
+from objectives.agreement import TOLERANCE
 from objectives.canonical import least_bytes
 from objectives.datasets.store import open_data
 from objectives.evaluate import Evaluator
@@ -177,6 +178,16 @@ def test_a_training_that_diverges_is_the_candidates_own_failure(evaluator):
     assert outcome.fault == "candidate"
     assert "in epoch" in outcome.error
     assert "train" in outcome.evidence.seconds
+
+
+def test_a_file_that_loses_more_to_8_bits_than_others_is_measured_and_a_wrong_one_is_not(
+    evaluator, monkeypatch
+):
+    monkeypatch.setitem(TOLERANCE, "int8", 1e-6)  # as if no network had ever lost so much
+    assert isinstance(evaluator().evaluate(form("int8")), Measured)
+    monkeypatch.setitem(TOLERANCE, "float32", 1e-12)  # nor does the same graph without rounding agree
+    failed = evaluator().evaluate(form("int8"))
+    assert isinstance(failed, Failed) and "rounding to int8 explains 1e-06" in failed.error
 
 
 def test_another_precision_of_the_same_base_is_not_trained_again(evaluator):
