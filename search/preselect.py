@@ -26,7 +26,7 @@ from threadpoolctl import ThreadpoolController
 from objectives.canonical import least_bytes
 from objectives.outcome import Measured, Outcome, Stopped
 from search.asking import Asker, Declined
-from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Known, losses, nondominated
+from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Known, limits_of, losses, nondominated
 from search.surrogate import Encoding, Lengths, place
 from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
 from spaces.weights import kernel_sizes
@@ -189,7 +189,8 @@ class Preselect:
         self._asks += 1
         foresight = Foresight(self._objectives, self._encoding, learnt, [*pool, *busy], self._lengths)
         found, price = foresight.samples(), self._price(foresight)[: len(pool)]
-        box = Box(losses(self._objectives, allowed), found[len(pool) :, MIDDLE])
+        goals, awaited = self._objectives, found[len(pool) :, MIDDLE]
+        box = Box(losses(goals, allowed), awaited, limits_of(goals))
         hopeful = np.array([box.growth(sample) for sample in found[: len(pool), HOPEFUL]]) / price
         order = [int(number) for number in np.argsort(-hopeful, kind="stable")[:KEPT]]
         self._pool = {digests[number]: pool[number] for number in order}

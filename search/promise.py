@@ -68,6 +68,11 @@ def losses(goals: Sequence[Goal], known: Sequence[Known]) -> Array:
     return np.array([[loss(goal, found.values[goal.metric]) for goal in goals] for found in known])
 
 
+def limits_of(goals: Sequence[Goal]) -> Array:
+    """Return the losses that goals allow at most, of (goals,); infinite without a limit."""
+    return np.array([math.inf if goal.limit is None else loss(goal, goal.limit) for goal in goals])
+
+
 def nondominated(found: Array) -> list[int]:
     """Return the places of the points that no other dominates."""
     import moocore
@@ -78,8 +83,12 @@ def nondominated(found: Array) -> list[int]:
 class Box:
     """The part of the objectives' space in which the front of some points may grow."""
 
-    def __init__(self, points: Array, awaited: Array) -> None:
-        """Take losses of (points, objectives), and those that are expected of what is under way."""
+    def __init__(self, points: Array, awaited: Array, limits: Array | float = math.inf) -> None:
+        """Take losses of (points, objectives), and those that are expected of what is under way.
+
+        `limits` are the losses beyond which a point is not allowed, and nothing grows.
+        """
+        self._limits = limits
         front = points[nondominated(points)]
         self._best = points.min(axis=0)
         self._length = np.maximum(front.max(axis=0) - self._best, 1e-12)
@@ -89,7 +98,11 @@ class Box:
     def growth(self, point: Array) -> float:
         """Return by how much the hypervolume grows with a point of these losses."""
         place = self._placed(point)
-        if (place >= REFERENCE).any() or (self._front <= place).all(axis=1).any():
+        if (
+            (point > self._limits).any()
+            or (place >= REFERENCE).any()
+            or (self._front <= place).all(axis=1).any()
+        ):
             return 0.0
         taken = np.maximum(self._front, place)
         return float(np.prod(REFERENCE - place)) - _volume(taken)

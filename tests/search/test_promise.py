@@ -19,6 +19,7 @@ from search.promise import (
     Foresight,
     Known,
     figures_apart,
+    limits_of,
     loss,
     losses,
     nondominated,
@@ -68,6 +69,18 @@ def test_what_is_under_way_leaves_less_to_grow():
     new = np.array([0.4, 0.4])
     free, taken = Box(points, np.empty((0, 2))), Box(points, np.array([[0.3, 0.3]]))
     assert free.growth(new) > 0 == taken.growth(new)
+
+
+def test_beyond_a_limit_nothing_grows():
+    small = Goal(metric="model_bytes", direction="minimize", limit=1000.0)
+    limits = limits_of((ACCURACY, small))
+    assert limits.tolist() == [math.inf, math.log(1000)]
+    points = np.array([[-0.9, math.log(990)], [-0.5, math.log(100)]])
+    free, held = (Box(points, np.empty((0, 2)), most) for most in (math.inf, limits))
+    beyond, within = np.array([-0.95, math.log(1010)]), np.array([-0.95, math.log(1000)])
+    assert free.growth(beyond) > 0 == held.growth(beyond)
+    assert held.growth(within) == free.growth(within) > 0
+    assert limits_of((ACCURACY.model_copy(update={"limit": 0.8}),)).tolist() == [-0.8]
 
 
 def test_expected_is_the_mean():
