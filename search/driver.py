@@ -7,7 +7,7 @@ hear of it, so a kill at any instant loses at most the trials in flight, which a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,18 +82,18 @@ class Driver:
 
     def status(self) -> Status:
         """Sum up for a display."""
-        seconds = self._clock.now() - self._start
-        left, limiting = self._seconds_left(seconds), self._use.limiting()
+        time_s = self._clock.now()
+        seconds, under_way = time_s - self._start, [time_s - one.since for one in self._running.values()]
+        left, limiting = self._seconds_left(seconds, under_way), self._use.limiting(under_way)
         now: dict[str, Any] = {"seconds": seconds, "seconds_left": left, "limited_by": limiting}
         if self._counsel is not None:
             now |= {"checked": self._counsel.lessons.audited, "wrong": self._counsel.lessons.wrong}
         return self._tally.status(len(self._running)).model_copy(update=now)
 
-    def _seconds_left(self, seconds: float) -> float | None:
+    def _seconds_left(self, seconds: float, under_way: Sequence[float]) -> float | None:
         """Return what the trials left will take at the pace of the last ones, at most the time it has."""
-        plan, now = self._facts.plan, self._clock.now()
-        under_way = [now - running.since for running in self._running.values()]
-        left = self._pace.seconds_left(max(0, plan.trials - self._tally.counted), self._use.busy, under_way)
+        plan, at_once = self._facts.plan, self._use.busy(under_way)
+        left = self._pace.seconds_left(max(0, plan.trials - self._tally.counted), at_once, under_way)
         guesses = [] if left is None else [left]
         if plan.timeout_s is not None:
             guesses.append(max(0.0, plan.timeout_s - seconds))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Literal, NamedTuple
 
@@ -71,11 +72,15 @@ class Utilisation:
         for cause, seconds in spent.items():
             self._spent_s[cause] += sign * seconds
 
-    @property
-    def busy(self) -> float:
-        """How many trials were under way at once, on average over the window; all workers at first."""
-        window = self._window_s
-        return min(self._workers, sum(self._spent_s.values()) / window) if window else float(self._workers)
+    def busy(self, under_way_s: Iterable[float] = ()) -> float:
+        """Return how many trials were under way at once, on average over the window; all workers at first.
+
+        `under_way_s` says for how long those of now were: a long one would not be seen until it is back.
+        """
+        if not (window := self._window_s):
+            return float(self._workers)
+        spent = sum(self._spent_s.values()) + self._not_back_s(under_way_s)
+        return min(float(self._workers), spent / window)
 
     @property
     def _window_s(self) -> float:
@@ -83,13 +88,22 @@ class Utilisation:
         enough = len(self._returns) > self._workers
         return self._returns[-1].at_s - self._returns[0].at_s if enough else 0.0
 
-    def limiting(self) -> Limiting | None:
-        """Return what limits the study now, None before as many trials came back as there are workers."""
+    def _not_back_s(self, under_way_s: Iterable[float]) -> float:
+        """Return what trials that are not back yet took of the window."""
+        since_last = self._clock() - self._returns[-1].at_s
+        return math.fsum(min(self._window_s, max(0.0, seconds - since_last)) for seconds in under_way_s)
+
+    def limiting(self, under_way_s: Iterable[float] = ()) -> Limiting | None:
+        """Return what limits the study now, None before as many trials came back as there are workers.
+
+        `under_way_s` is as for `busy`; what they are at is not known, and put down to the workers.
+        """
         first, last = self._returns[0], self._returns[-1]
         if not self._window_s:
             return None
         whole = self._workers * self._window_s
         shares: dict[Cause, float] = {cause: spent / whole for cause, spent in self._spent_s.items()}
+        shares["workers"] += self._not_back_s(under_way_s) / whole
         shares["driver"] = (last.driven_s - first.driven_s) / self._window_s
         cause = max(shares, key=lambda name: shares[name])
         return Limiting(cause=cause, share=min(1.0, max(0.0, shares[cause])))

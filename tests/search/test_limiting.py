@@ -47,7 +47,7 @@ def test_the_largest_share_is_named(workers, every_s, driven_s, stages, cause, s
 def test_nothing_is_named_before_each_worker_had_its_turn():
     assert after(2, 0, every_s=5).limiting() is None
     begun = after(3, 2, every_s=5, train=5)
-    assert begun.limiting() is None and begun.busy == 3
+    assert begun.limiting() is None and begun.busy() == 3
     assert after(3, 3, every_s=5, train=5).limiting() is not None
 
 
@@ -64,8 +64,8 @@ def test_only_the_last_trials_count():
 
 
 def test_how_many_are_at_it_at_once():
-    assert after(8, 30, every_s=1, train=4).busy == pytest.approx(4)
-    assert after(2, 30, every_s=1, train=9).busy == 2, "no more than there are workers"
+    assert after(8, 30, every_s=1, train=4).busy() == pytest.approx(4)
+    assert after(2, 30, every_s=1, train=9).busy() == 2, "no more than there are workers"
 
 
 @given(
@@ -89,4 +89,18 @@ def test_a_share_is_a_share_whatever_the_clocks_say(workers, trials):
         use.came_back(stages, waited_s)
     told = use.limiting()
     assert told is None or 0 <= told.share <= 1
-    assert 0 <= use.busy <= workers
+    assert 0 <= use.busy() <= workers
+
+
+def test_what_is_not_back_yet_counts_for_the_part_of_it_that_was_in_the_window():
+    clock = Clock()
+    use = Utilisation(2, clock)
+    for _ in range(10):  # one worker has had a single long trial all the while
+        clock.now_s += 10
+        use.came_back({"train": 10.0}, 10.0)
+    clock.now_s += 50
+    assert use.busy() == 1 and use.limiting().share == 0.5
+    assert use.busy([150.0]) == 2, "of 150 s, the last 50 came after the window"
+    assert use.limiting([150.0]) == Limiting(cause="workers", share=1.0)
+    assert use.busy([75.0]) == pytest.approx(1.25)
+    assert use.busy([30.0, 20.0]) == 1, "these began after it"
