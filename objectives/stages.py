@@ -221,8 +221,7 @@ class FoldWork:
         def unrounded() -> Array:
             return shipped(self._frozen(network, inlet), inlet, Compression(), "float32", samples)[1]
 
-        aware = candidate.compression.quantization == "aware"  # whose graph rounds by itself
-        check_agreement(scores, expected, candidate.compression, None if aware else unrounded)
+        check_agreement(scores, expected, candidate.compression, unrounded)
 
 
 def scores_on(profile: HardwareProfile) -> Scores:

@@ -188,7 +188,7 @@ class Preselect:
             self._lengths.clear()
         self._asks += 1
         foresight = Foresight(self._objectives, self._encoding, learnt, [*pool, *busy], self._lengths)
-        found, price = foresight.samples(), self._price(foresight)[: len(pool)]
+        found, price = foresight.samples(), self._price(foresight, len(pool))
         goals, awaited = self._objectives, found[len(pool) :, MIDDLE]
         box = Box(losses(goals, allowed), awaited, limits_of(goals))
         hopeful = np.array([box.growth(sample) for sample in found[: len(pool), HOPEFUL]]) / price
@@ -200,9 +200,11 @@ class Preselect:
 
         return pool[max(order[:WEIGHED], key=worth)]
 
-    def _price(self, foresight: Foresight) -> NDArray[np.float64]:
-        """Return by what the growth that candidates promise is divided."""
-        price: NDArray[np.float64] = foresight.seconds() ** min(1.0, max(0.0, self._left()))
+    def _price(self, foresight: Foresight, count: int) -> NDArray[np.float64]:
+        """Return by what the growth that the first so many candidates promise is divided."""
+        if (left := min(1.0, self._left())) <= 0:
+            return np.ones(count)
+        price: NDArray[np.float64] = foresight.seconds()[:count] ** left
         return price
 
 

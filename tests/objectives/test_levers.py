@@ -189,6 +189,21 @@ def test_more_than_usual_is_put_down_to_rounding_only_where_the_rest_agrees():
         check_agreement(scores, expected, eight)
 
 
+@pytest.mark.parametrize(
+    "compression",
+    [
+        Compression(precision="float32"),
+        Compression(precision="float16"),
+        Compression(precision="int8", quantization="aware"),
+    ],
+    ids=lambda compression: f"{compression.precision}, {compression.quantization}",
+)
+def test_nothing_but_8_bits_after_the_training_loses_more_than_usual(compression):
+    scores, expected = noisy(0.25)
+    with pytest.raises(Mismatch):
+        check_agreement(scores, expected, compression, lambda: expected)
+
+
 def test_what_has_little_in_common_with_the_network_is_no_rounding():
     scores, expected = noisy(2 * LOSSY)
     with pytest.raises(Mismatch):

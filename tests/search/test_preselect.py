@@ -17,6 +17,7 @@ from search.driver import Driver
 from search.hypervolume import hypervolume
 from search.ledger import NullLedger
 from search.preselect import BEGINNING, LOOKED_AT, Preselect, _Near
+from search.promise import Foresight
 from search.samplers import sampler_of
 from search.storage import create, open_storage, read_study, write_facts
 from spaces.candidate import Problem
@@ -154,6 +155,12 @@ def test_near_the_end_seconds_count_for_less(bench):
         executor = study.run(study.preselect(left=lambda left=left: left), answer=timed)
         runs.append([candidate.digest for _, candidate in executor.submitted])
     assert runs[0] == runs[1] == runs[2]
+
+
+def test_seconds_are_not_foretold_where_no_clock_ends_the_study(bench, monkeypatch):
+    monkeypatch.setattr(Foresight, "seconds", lambda _self: pytest.fail("that is work for nothing"))
+    study = bench(BEGINNING + 3)
+    assert len(study.run(study.preselect(), answer=timed).submitted) == BEGINNING + 3
 
 
 def stopping(candidate):
