@@ -93,7 +93,7 @@ def curve_lines(comparison: Comparison) -> list[str]:
     if not any(side.curve for side in comparison.sides):
         return []
     times = [comparison.case.seconds / part for part in PARTS]
-    head = ("hypervolume after", *(f"{seconds:.3g} s" for seconds in times))
+    head = ("hypervolume after", *(f"{seconds:.4g} s" for seconds in times))
     rows = [
         (side.contender, *(f"{level_at(side.curve, seconds):.3f}" for seconds in times))
         for side in comparison.sides
