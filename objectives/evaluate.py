@@ -23,13 +23,13 @@ from objectives.harvest import Harvest, Made
 from objectives.metrics import load_metric
 from objectives.outcome import Evidence, Failed, Fault, Harvested, Infeasible, Measured, Outcome, Stopped
 from objectives.own import load_objective
-from objectives.probe import LONG_EPOCH_S, Probe, for_one_epoch, probe_of
+from objectives.probe import LONG_EPOCH_S, Probe, for_one_epoch, forms_seconds, probe_of
 from objectives.screening import Screening, figures_of, source_of, stored_bytes
 from objectives.setting import Setting
 from objectives.stages import Clock, FoldWork, Form
 from objectives.stopping import Figures, Hopeless, Watch
 from objectives.weights import WeightStore
-from spaces.candidate import Candidate
+from spaces.candidate import Candidate, Compression
 
 NOTHING_KNOWN = Brief()
 
@@ -81,11 +81,11 @@ class Evaluator:
             return _failed(error, "candidate")
         return Evidence(measurements=found, seconds=clock.seconds)
 
-    def probe(self, candidate: Candidate) -> Probe | Failed:
+    def probe(self, candidate: Candidate, siblings: Sequence[Compression] = ()) -> Probe | Failed:
         """Return what the candidate's trial takes, told from one epoch or two on the real data.
 
-        Failed where the candidate cannot be trained, made or run. Raises DeviceError where that is not the
-        candidate's fault.
+        Its network would be offered in the forms of `siblings` too. Failed where the candidate cannot be
+        trained, made or run. Raises DeviceError where that is not the candidate's fault.
         """
         fold, outcome = self._folds[0], self.evaluate(for_one_epoch(candidate))
         if not isinstance(fold, FoldWork):
@@ -100,7 +100,9 @@ class Evaluator:
             epoch_s = epoch_s if epoch_s > LONG_EPOCH_S else fold.epoch_s(candidate)
         except ObjectiveError as error:  # the second epoch diverged
             return _failed(error, "candidate")
-        return probe_of(candidate, seconds, epoch_s * len(self._folds))
+        told = probe_of(candidate, seconds, epoch_s * len(self._folds))
+        forms_s = forms_seconds(self, candidate, siblings, outcome.evidence.values, told.epoch_s)
+        return told.model_copy(update={"forms_s": forms_s})
 
     def _outcome(self, candidate: Candidate, brief: Brief, clock: Clock) -> Outcome:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -19,25 +19,28 @@ from objectives.canonical import least_bytes
 from objectives.goals import Goal
 from objectives.outcome import Evidence
 from objectives.probe import Probe
-from search.asking import candidate_of
+from search.asking import Asker, candidate_of
 from search.facts import facts_of
 from search.forecast import WORTH_KNOWING, Forecast, Samples, Weighed, duration_of
 from search.intervals import Interval
+from search.offers import offered
 from search.prepared import Prepared
 from search.strategies import strategy_of
 from search.study import cores, setting_of
-from spaces.chooser import Pick, RandomChooser
+from spaces.chooser import Pick, RandomChooser, Recorder, Scalar
 
 if TYPE_CHECKING:
     from objectives.evaluate import Evaluator
     from objectives.setting import Setting
     from search.places import Places
     from search.plan import StudyPlan
-    from spaces.candidate import Candidate
+    from spaces.candidate import Candidate, Compression
+
+    Siblings = Callable[[Candidate], Sequence[Compression]]
 
 DRAWN = 2000
 FEWEST_WEIGHED, MOST_WEIGHED, WEIGHING_S = 16, 160, 20.0
-FEWEST_PROBES, MOST_PROBES, PROBING_S = 2, 6, 20.0
+FEWEST_PROBES, MOST_PROBES, PROBING_S = 3, 6, 30.0
 
 
 class _Weighing:
@@ -100,13 +103,15 @@ def _foreseen(
     prepared: Prepared, goals: Sequence[Goal], evaluator: Evaluator, workers: int, say: Callable[[str], None]
 ) -> Forecast:
     """Draw, weigh and probe candidates, and sum up."""
-    candidates = drawn(prepared, DRAWN)
+    params = drawn(prepared, DRAWN)
+    candidates = list(params)
     fitting, rest = bounded(candidates, goals, prepared)
     weighing = _weighed(fitting, rest, evaluator, goals, say)
     samples = Samples(weighing.found, len(fitting), len(candidates), goals)
     fit, plan = samples.fit(), prepared.plan
     kept = [c for c, w in zip(weighing.candidates, weighing.found, strict=True) if samples.keeps(w)]
-    probes = _probed(kept if weighing.found else candidates, evaluator, say)
+    siblings = _siblings_in(prepared, params)
+    probes = _probed(kept if weighing.found else candidates, siblings, evaluator, say)
     # Without screening all are trained, whether they fit or not.
     trained = fit.fits if strategy_of(plan).screening else Interval.exactly(1.0)
     told = None
@@ -118,14 +123,31 @@ def _foreseen(
     )
 
 
-def drawn(prepared: Prepared, count: int) -> list[Candidate]:
-    """Return the distinct ones among `count` candidates drawn evenly from what the plan allows."""
+def drawn(prepared: Prepared, count: int) -> dict[Candidate, Mapping[str, Scalar]]:
+    """Return the distinct ones among `count` candidates drawn evenly from what the plan allows.
+
+    With each come the parameters that were drawn for it.
+    """
     generator = random.Random(f"forecast/{prepared.plan.seed}")  # noqa: S311 - a sample, no secret
-    ranges, problem = prepared.ranges, prepared.problem
-    found = (
-        candidate_of(prepared.space, Pick(RandomChooser(generator), ranges), problem) for _ in range(count)
-    )
-    return list({candidate.digest: candidate for candidate in found}.values())
+    found: dict[Candidate, Mapping[str, Scalar]] = {}
+    for _ in range(count):
+        chooser = Recorder(RandomChooser(generator))
+        candidate = candidate_of(prepared.space, Pick(chooser, prepared.ranges), prepared.problem)
+        found.setdefault(candidate, chooser.answers)
+    return found
+
+
+def _siblings_in(prepared: Prepared, params: Mapping[Candidate, Mapping[str, Scalar]]) -> Siblings:
+    """Return what tells the forms in which a study of the plan would offer a candidate's network too."""
+    facts = facts_of(prepared)
+    asker = Asker(prepared.space, facts)
+
+    def siblings(candidate: Candidate) -> Sequence[Compression]:
+        if not strategy_of(facts.plan).harvest:
+            return ()
+        return tuple(offered(asker, facts.plan, candidate, params[candidate]))
+
+    return siblings
 
 
 def bounded(
@@ -170,7 +192,9 @@ def _in_turns(fitting: Sequence[Candidate], rest: Sequence[Candidate]) -> list[t
     return [(candidate, passes) for _, candidate, passes in sorted(order, key=lambda entry: entry[0])]
 
 
-def _probed(candidates: Sequence[Candidate], evaluator: Evaluator, say: Callable[[str], None]) -> list[Probe]:
+def _probed(
+    candidates: Sequence[Candidate], siblings: Siblings, evaluator: Evaluator, say: Callable[[str], None]
+) -> list[Probe]:
     """Train some candidates for an epoch; those that fail tell nothing."""
     if candidates:
         say("training a few for one epoch")
@@ -180,7 +204,7 @@ def _probed(candidates: Sequence[Candidate], evaluator: Evaluator, say: Callable
         enough = len(probes) >= FEWEST_PROBES and time.monotonic() - start > PROBING_S
         if enough or len(probes) == MOST_PROBES:
             break
-        told = evaluator.probe(candidate)
+        told = evaluator.probe(candidate, siblings(candidate))
         if isinstance(told, Probe):
             probes.append(told)
     return probes

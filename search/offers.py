@@ -11,6 +11,7 @@ from spaces.forms import other_forms
 
 if TYPE_CHECKING:
     from search.asking import Asker
+    from search.plan import StudyPlan
     from spaces.candidate import Candidate, Compression
 
 
@@ -37,6 +38,14 @@ class _Answers:
         if value is None or not within.holds(value):
             raise _Unanswered(name)
         return value
+
+
+def offered(
+    asker: Asker, plan: StudyPlan, candidate: Candidate, params: Mapping[str, Any]
+) -> dict[Compression, Offer]:
+    """Return the forms in which a study offers the network of a candidate too, the cheapest first."""
+    deflated = any(goal.metric == "compressed_bytes" for goal in plan.goals)
+    return offers(asker, candidate, params, deflated=deflated)
 
 
 def offers(

@@ -96,15 +96,17 @@ def _about_time(duration: Duration | None) -> Iterator[str]:
         f"a trial takes {start.value:.2g} s and {epoch.value:.2g} s an epoch: {times(duration.trial_s)} with "
         f"{duration.epochs} epochs ({duration.probes} candidates, trained here for one)"
     )
+    if duration.forms_s.high:
+        yield (
+            f"offering a network in its other forms takes up to {times(duration.forms_s)} more, the less the "
+            "better the front is"
+        )
     workers = f"{duration.workers} worker{'s' * (duration.workers != 1)}"
     yield (
         f"the study takes about {times(duration.study_s)} for {duration.trials} trials on {workers} like "
         "this one, besides its start"
     )
-    yield (
-        "(an estimate by this machine, as busy as it was; trials that are stopped early make it shorter, "
-        "forms that are harvested longer)"
-    )
+    yield ("(an estimate by this machine, as busy as it was; trials that are stopped early make it shorter)")
 
 
 def percent(share: Interval) -> str:

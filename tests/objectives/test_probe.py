@@ -94,6 +94,22 @@ def test_a_probe_tells_the_time_of_a_trial(evaluator):
     assert told.epoch_s > 0 and told.seconds == pytest.approx(told.start_s + 39 * told.epoch_s)
 
 
+def test_a_probe_tells_what_other_forms_of_the_network_take(evaluator):
+    """What is only converted is made and measured; what is fine-tuned is reckoned, as a harvest goes."""
+    candidate = dense(16, epochs=40)
+    half = compressed(candidate, precision="float16").compression
+    rounded = compressed(candidate, precision="int8", quantization="aware").compression
+    converted = evaluator().probe(candidate, [half])
+    assert isinstance(converted, Probe) and converted.forms_s > 0
+    tuned = evaluator().probe(candidate, [rounded])
+    assert isinstance(tuned, Probe) and tuned.forms_s == pytest.approx(12 * tuned.epoch_s, rel=1e-2)
+    pruned = [compressed(candidate, sparsity=share).compression for share in (0.2, 0.3, 0.4, 0.5, 0.6)]
+    several = evaluator().probe(candidate, pruned)
+    assert isinstance(several, Probe) and several.forms_s == pytest.approx(36 * several.epoch_s, rel=1e-2), (
+        "all together at most as long as the training"
+    )
+
+
 def test_the_epochs_of_a_candidate_are_those_of_its_curve(evaluator):
     candidate = mixed("int8", 0.5, epochs=3)
     outcome = evaluator().evaluate(candidate)

@@ -162,6 +162,17 @@ def test_a_study_takes_between_what_fits_by_chance_and_all_of_it():
     assert told_of.study_s.low < 50 * (0.2 * 10 + 1) and told_of.study_s.high > 50 * (10 + 1)
 
 
+def test_other_forms_make_a_study_longer_but_for_its_least():
+    whole, plan = Interval.exactly(1.0), plan_of(epochs=20, trials=100)
+    alone = duration_of(probes(8, 10, 12), whole, 0.0, plan, 2)
+    forms = [probe.model_copy(update={"forms_s": probe.seconds}) for probe in probes(8, 10, 12)]
+    harvested = duration_of(forms, whole, 0.0, plan, 2)
+    assert (alone.forms_s, harvested.forms_s) == (Interval.exactly(0.0), harvested.trial_s)
+    assert harvested.trial_s == alone.trial_s and harvested.study_s.low == alone.study_s.low
+    assert harvested.study_s.value == pytest.approx(2 * alone.study_s.value)
+    assert harvested.study_s.high == pytest.approx(2 * alone.study_s.high)
+
+
 def test_it_ends_when_its_time_is_up_and_one_trial_has_one_worker():
     whole = Interval.exactly(1.0)
     assert duration_of(probes(10, 10), whole, 0, plan_of(epochs=20, trials=1), 8).study_s.value == 10
@@ -188,7 +199,7 @@ class TableEvaluator:
     """Weighs by the bound on bytes and something more, as TensorFlow would; every third candidate fails."""
 
     def __init__(self, problem):
-        self.problem, self.weighed, self.probed = problem, [], []
+        self.problem, self.weighed, self.probed, self.siblings = problem, [], [], []
 
     def weigh(self, candidate, limited):
         assert limited == {"model_bytes"}
@@ -197,8 +208,9 @@ class TableEvaluator:
         found = Measurement(metric="model_bytes", value=size, source=SOURCE)
         return Evidence(measurements=(found,), seconds={"screen": 0.1})
 
-    def probe(self, candidate):
+    def probe(self, candidate, siblings):
         self.probed.append(candidate)
+        self.siblings += siblings
         return Failed(error="NaN") if len(self.probed) % 3 == 0 else probes(10)[0]
 
 
@@ -217,7 +229,7 @@ def test_a_space_is_drawn_weighed_and_probed(prepared):
     plan = prepared(limits={"model_bytes": 2500}, trials=50)
     evaluator, said = TableEvaluator(plan.problem), []
     forecast = _foreseen(plan, plan.plan.goals, evaluator, 2, said.append)
-    candidates = drawn(plan, 2000)
+    candidates = list(drawn(plan, 2000))
     sizes = sorted(least_bytes(c, plan.problem) + 900 for c in candidates)
     true_share = sum(size <= 2500 for size in sizes) / len(sizes)
     fit = forecast.fit
@@ -231,7 +243,15 @@ def test_a_space_is_drawn_weighed_and_probed(prepared):
     assert all(least_bytes(c, plan.problem) + 900 <= 2500 for c in evaluator.probed)
     assert forecast.duration is not None and forecast.duration.probes == MOST_PROBES
     assert (forecast.duration.trials, forecast.duration.workers) == (50, 2)
-    assert said
+    assert evaluator.siblings and said
+
+
+def test_a_strategy_without_harvest_offers_no_other_forms(prepared, monkeypatch):
+    monkeypatch.setattr("search.foreseeing.DRAWN", 50)
+    plan = prepared(trials=50, without=["harvest"])
+    evaluator = TableEvaluator(plan.problem)
+    _foreseen(plan, plan.plan.goals, evaluator, 2, lambda _: None)
+    assert evaluator.probed and not evaluator.siblings
 
 
 def shown(capsys, forecast):
@@ -260,6 +280,14 @@ def test_a_forecast_for_people(capsys):
     assert (
         lines[7].startswith("the study takes about 5:38 min (") and "for 100 trials on 2 workers" in lines[7]
     )
+
+
+def test_what_other_forms_take_is_said(capsys):
+    forms = [probe.model_copy(update={"forms_s": 3.0}) for probe in probes(8, 10, 12)]
+    took = duration_of(forms, Interval.exactly(1.0), 0.0, plan_of(epochs=20, trials=100), 2)
+    fit = samples([], candidates=2000, goals=()).fit()
+    lines = shown(capsys, Forecast(study="s", space="mlp", device="d", fit=fit, duration=took))
+    assert "offering a network in its other forms takes up to 3 s more" in "\n".join(lines)
 
 
 def test_what_is_not_known_is_said(capsys):
