@@ -16,7 +16,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from objectives.errors import ObjectiveError
 
@@ -69,7 +69,8 @@ def guarded(function: str, arguments: dict[str, Any], timeout_s: float, *, what:
         code = _run(job, timeout_s, what)
         if code == 0 and (job / "result").exists():
             return opened((job / "result").read_bytes(), what)
-        raise ChildFailed(what, ending(code, last_line(job / "output")))
+        with (job / "output").open("rb") as output:
+            raise ChildFailed(what, ending(code, last_line(output)))
 
 
 def serve(folder: str, timeout_s: float) -> None:
@@ -142,11 +143,10 @@ def ending(code: int, said: str) -> str:
     return f"was ended by {name}{hint}" + (f": {said}" if told else "")
 
 
-def last_line(output: Path) -> str:
+def last_line(output: IO[bytes]) -> str:
     """Return the last line of what the child wrote, empty if it wrote nothing."""
-    with output.open("rb") as file:
-        file.seek(max(0, output.stat().st_size - _LAST_BYTES))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    output.seek(max(0, output.seek(0, os.SEEK_END) - _LAST_BYTES))
+    lines = [line.strip() for line in output.read().decode(errors="replace").splitlines()]
     return next((line for line in reversed(lines) if line), "")[:_LONGEST_REASON]
 
 

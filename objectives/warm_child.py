@@ -18,7 +18,6 @@ import tempfile
 from contextlib import suppress
 from functools import cache
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import IO, Any
 
 from objectives.guard import ChildFailed, answered, ending, import_paths, last_line, opened
@@ -79,14 +78,14 @@ class WarmChild:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_S)
         code = self._process.poll()
-        said = last_line(Path(self._output.name))
+        said = last_line(self._output)
         self.close()
         return ChildFailed(what, ending(1 if code is None else code, said))
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         paths = json.dumps(import_paths())
-        self._output: IO[bytes] = tempfile.NamedTemporaryFile(prefix="edgesearch-child-")  # noqa: SIM115
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - nameless, so gone with us
         with theirs:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
                 [sys.executable, "-I", "-u", "-c", _BOOT, paths, str(theirs.fileno())],

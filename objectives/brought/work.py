@@ -6,15 +6,14 @@ on its layers in tf_keras. Its data are fed as they are: normalising is the netw
 
 from __future__ import annotations
 
-import shutil
-import weakref
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hardware_profiles.artifact import write_atomically
 from objectives.accuracy import by_litert
 from objectives.adapt import Adapter, adapted
 from objectives.agreement import check_agreement
@@ -54,6 +53,7 @@ class BroughtWork:
         self._setting, self._index, self._metric = setting, index, metric
         self._model: BroughtModel = setting.model
         self._models: Path = setting.models
+        self._data = data
         self._train = Samples(self._fed(data.x_dev[fold.train]), data.y_dev[fold.train])
         self._valid = Samples(self._fed(data.x_dev[fold.valid]), data.y_dev[fold.valid])
         self._forms: dict[tuple[Precision, float], tuple[bytes, Array]] = {}
@@ -105,7 +105,7 @@ class BroughtWork:
 
     @cached_property
     def _samples(self) -> _Samples:
-        return _Samples(self._train.x[:CALIBRATION_SAMPLES], self._valid.x)
+        return _Samples(self._model, self._models, self._data, self._index)
 
     def _made(self, candidate: Candidate) -> tuple[bytes, Array]:
         compression = candidate.compression
@@ -163,14 +163,25 @@ class BroughtWork:
 
 
 class _Samples:
-    """Calibration and validation samples in files that child processes read; they go with this object."""
+    """Calibration and validation samples of a fold in files that child processes read.
 
-    def __init__(self, calibration: Array, samples: Array) -> None:
-        folder = Path(mkdtemp(prefix="edgesearch-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.calibration, self.samples = folder / "calibration.npy", folder / "samples.npy"
-        np.save(self.calibration, calibration)
-        np.save(self.samples, samples)
+    They lie beside the network, are made once for all workers, and stay.
+    """
+
+    def __init__(self, model: BroughtModel, models: Path, data: Data, fold: int) -> None:
+        self._folder, self._name = models / model.digest, f"{data.summary.digest}-{fold}.npy"
+        train, valid = (data.x_dev[rows] for rows in (data.folds[fold].train, data.folds[fold].valid))
+        shape = (-1, *model.input_shape)
+        self.calibration = self._kept("calibration", train[:CALIBRATION_SAMPLES].reshape(shape))
+        self.samples = self._kept("validation", valid.reshape(shape))
+
+    def _kept(self, what: str, samples: Array) -> Path:
+        path = self._folder / f"{what}-{self._name}"
+        if not path.is_file():
+            content = BytesIO()
+            np.save(content, samples)
+            write_atomically(path, content.getvalue())
+        return path
 
 
 def scores_as_it_is(model: BroughtModel, models: Path, data: Data) -> Iterator[tuple[Array, Array]]:
@@ -179,8 +190,7 @@ def scores_as_it_is(model: BroughtModel, models: Path, data: Data) -> Iterator[t
     Raises ChildFailed where it cannot be run.
     """
     file = original(models, model.digest)
-    for fold in data.folds:
-        x = data.x_dev[fold.valid]
-        kept = _Samples(x[:0], x.reshape(len(x), *model.input_shape))
+    for index, fold in enumerate(data.folds):
+        kept = _Samples(model, models, data, index)
         _, scores = form_in_child(file, "float32", 1.0, kept.calibration, kept.samples)
         yield np.asarray(data.y_dev[fold.valid]), scores

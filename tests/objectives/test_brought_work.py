@@ -42,6 +42,12 @@ def test_a_form_that_loses_more_to_8_bits_than_others_is_measured(evaluated, mon
     assert outcome.evidence.values["sparsity_reached"] >= levers.get("sparsity", 0.0)
 
 
+def test_what_child_processes_read_lies_beside_the_network(evaluated, tmp_path):
+    evaluated()
+    kept = sorted(path.name.split("-")[0] for path in (tmp_path / "root").rglob("*.npy"))
+    assert kept == ["calibration", "validation"]
+
+
 def test_a_fine_tuned_form_is_refused_where_the_file_without_rounding_disagrees_too(evaluated, monkeypatch):
     monkeypatch.setitem(TOLERANCE, "int8", 1e-6)
     monkeypatch.setitem(TOLERANCE, "float32", 1e-12)

@@ -86,26 +86,29 @@ def test_a_child_killed_from_outside_is_told_and_replaced(child):
     assert run(child, "multiply", a=2, b=3) == 6
 
 
-def test_it_ends_with_a_parent_that_is_killed():
+def test_it_ends_with_a_parent_that_is_killed_and_leaves_nothing(tmp_path):
     program = (
         "import os, sys, signal; from objectives.warm_child import WarmChild; child = WarmChild(); "
         "print(child.call('os:getpid', {}, 60, what='telling'), flush=True); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
-    )
+        [sys.executable, "-c", program],
+        cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
     assert done.returncode == -signal.SIGKILL
     assert gone(int(done.stdout))
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_left_of_one_that_is_closed():
     child = WarmChild()
-    process, output = child._process, Path(child._output.name)
+    process, output = child._process, child._output
     child.close()
     child.close()
     assert gone(process.pid)
-    assert not output.exists()
+    assert output.closed
 
 
 def test_a_process_has_one_for_conversions():
