@@ -208,6 +208,10 @@ class Evaluator:
         with clock("measure"):
             return self._device.read_all(paths, self._setting.anchor, self._screening.wanted)
 
+    def shown(self, made: Made) -> tuple[Measurement, ...]:
+        """Return what a form shows without its device: accuracies, sparsity, bytes."""
+        return (*self._accuracy(made.forms), *self._sizes(made.forms[0]))
+
     def evidence(self, made: Made, reading: Reading) -> Evidence:
         """Join all that is known of a form."""
         shipped = made.forms[0]

@@ -20,6 +20,7 @@ from objectives.train import FINE_TUNING_SHARE
 
 if TYPE_CHECKING:
     from hardware_profiles.device import Reading
+    from hardware_profiles.measurement import Measurement
     from objectives.brief import Brief
     from objectives.stages import Clock, Form
     from spaces.candidate import Candidate
@@ -58,6 +59,9 @@ class Workbench(Protocol):
 
     def read(self, made: Sequence[Made], clock: Clock) -> list[Reading | Exception]:
         """Measure some forms in one go: what is known of each, or why nothing is."""
+
+    def shown(self, made: Made) -> tuple[Measurement, ...]:
+        """Return what a form shows without its device: accuracies, sparsity, bytes."""
 
     def evidence(self, made: Made, reading: Reading) -> Evidence:
         """Join all that is known of a form."""
@@ -135,7 +139,7 @@ class Harvest:
         found = [form for form in made if isinstance(form, Harvested)]
         there = [form for form in made if isinstance(form, Made)]
         worth = [form for form in there if self._may_join(form)]
-        found += [_unread(form) for form in there if form not in worth]
+        found += [self._unread(form) for form in there if form not in worth]
         if not worth:
             return found
         for form, reading in zip(worth, self._bench.read(worth, self._clock), strict=True):
@@ -146,6 +150,17 @@ class Harvest:
             found.append(_harvested(form, evidence))
             self._take_in(evidence.values)
         return found
+
+    def _unread(self, made: Made) -> Harvested:
+        """Return a form that cannot join: what it shows tells the study what to expect of others."""
+        return Harvested(
+            compression=made.candidate.compression,
+            measurements=self._bench.shown(made),
+            artifact=made.artifact,
+            values=self._bench.values(made.candidate),
+            seconds=made.seconds,
+            error="not measured: its accuracy and bytes cannot join the front",
+        )
 
     def _may_join(self, made: Made) -> bool:
         form = made.forms[0]
@@ -172,16 +187,6 @@ def _harvested(made: Made, evidence: Evidence) -> Harvested:
         values=evidence.stages,
         parameters=evidence.parameters,
         seconds=made.seconds,
-    )
-
-
-def _unread(made: Made) -> Harvested:
-    return Harvested(
-        compression=made.candidate.compression,
-        artifact=made.artifact,
-        values=made.forms[0].stages,
-        seconds=made.seconds,
-        error="not measured: its accuracy and bytes cannot join the front",
     )
 
 

@@ -200,7 +200,11 @@ class _Form:
 
 
 def _forms(own: Compression, evidence: Evidence) -> Iterator[_Form]:
-    """Yield the forms of a trial that were measured, its own first."""
+    """Yield the forms of a trial whose accuracy is known, its own first.
+
+    Those among them that lost too much to be measured count as well: the others alone would make every form
+    look better than it is.
+    """
     if "accuracy" in evidence.values:
         yield _Form(own, evidence.stages, evidence.values)
     for made in evidence.harvest:

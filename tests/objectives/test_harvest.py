@@ -99,6 +99,8 @@ def test_a_form_that_turns_out_worse_is_not_measured_but_recorded(harvested):
     (made,) = outcome.evidence.harvest
     assert made.error == "not measured: its accuracy and bytes cannot join the front"
     assert made.artifact
+    shown = {m.metric: m.value for m in made.measurements}
+    assert 0 < shown["accuracy"] < 1 and shown["model_bytes"] > 0 and "latency_ms" not in shown
 
 
 def test_a_form_that_fails_costs_itself_alone(harvested):

@@ -96,6 +96,27 @@ def test_gaps_are_what_each_step_changed(facts):
     assert gaps["int8"].deviation > 0
 
 
+def test_forms_that_lost_too_much_to_be_measured_teach_what_they_lost(facts):
+    """If only those that were good enough did, every form would look better than it is."""
+    lessons = Lessons(facts)
+    for units in (10, 20, 30):
+        asked = network(units)
+        seen = form(asked, "int8", accuracy=figures(asked)["accuracy"] - 0.3)
+        unread = seen.model_copy(
+            update={
+                "measurements": tuple(m for m in seen.measurements if m.metric != "latency_ms"),
+                "latency": None,
+                "error": "not measured: its accuracy and bytes cannot join the front",
+            }
+        )
+        lessons.learn(trial(units, asked, harvest=(unread,)))
+    standing = lessons.standing(())
+    assert standing.gaps["int8"].mean == pytest.approx(-0.3, abs=0.01)
+    assert standing.gaps["int8"].count == 3
+    assert "model_bytes: float32 > int8" in standing.ratios
+    assert "latency_ms: float32 > int8" not in standing.ratios
+
+
 def test_a_step_that_forms_have_in_common_is_seen_once(facts):
     lessons = Lessons(facts)
     asked = network(10)
