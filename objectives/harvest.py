@@ -116,9 +116,10 @@ class Harvest:
             return 0.0
         form, standing = sibling.compression, self._prospects.standing
         prospect = self._prospects.of(form, done=len(values) - 1)
-        error, direction = error_of(values[-1], self._bench.direction), self._bench.direction
+        half_sample, direction = standing.half_sample, self._bench.direction
+        error = max(error_of(values[-1], direction), half_sample)
         # An equal one would be no gain: half a sample more is needed.
-        return chance(error, prospect.least + standing.half_sample, direction, prospect.gap)
+        return chance(error, prospect.least + half_sample, direction, prospect.gap, half_sample=half_sample)
 
     def _cost_s(self, sibling: Candidate) -> float:
         """Return what the fine-tuning that is missing takes, by the epochs of this trial's training."""

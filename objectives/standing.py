@@ -23,8 +23,11 @@ PERFECT: dict[Direction, float] = {"maximize": 1.0, "minimize": 0.0}
 """The best value of a metric: one to maximise is a share (`search/hypervolume.py` says the same)."""
 FEWEST_SEEN = 3
 """As many observations are needed of a quantity before they are trusted."""
-UNSEEN_GAP = 0.02
-"""How far a form is guessed to lie from its network, either way, before the study has seen enough of them."""
+UNSEEN_GAP = 0.2
+"""How far the logarithm of a form's error is guessed to lie from that of its network's, either way.
+
+So it is until the study has seen enough of them.
+"""
 QUANTILES = tuple((2 * i + 1) / 16 for i in range(8))
 
 
@@ -42,6 +45,10 @@ class Spread(Value):
             return float(value >= self.mean)
         return _t_below((value - self.mean) / scale, max(1, self.count - 1))
 
+    def wider(self, by: float) -> Spread:
+        """Return the spread of a sum with something independent of mean 0 that deviates by so much."""
+        return self.model_copy(update={"deviation": math.hypot(self.deviation, by)})
+
     def low(self, deviations: float) -> float:
         """Return the ratio that lies so many standard deviations below the mean, of a logarithm of ratios."""
         return math.exp(self.mean - deviations * self.deviation * math.sqrt(1 + 1 / self.count))
@@ -55,11 +62,12 @@ class Spread(Value):
 class Standing(Value):
     """How the study stands, as far as a trial in the making has to know.
 
-    `front` holds the figures of the points on it, by metric. `gaps` says by how much the metric changed in
-    each step from the trained network to a form, by the step's name (see `steps_of`), better being more;
-    `rises` the logarithm of the ratio between the final error and that of the averaged weights, by the
-    twentieths of the training that were over; `ratios` that between the figures of two forms of one network,
-    as `latency_ms: int8 > float32` (see `shape_of`). A trial is stopped when its chance is below `chance`;
+    `front` holds the figures of the points on it, by metric. `gaps` says by how much the logarithm of the
+    error grew in each step from the trained network to a form, by the step's name (see `steps_of`): what half
+    of the filters cost differs from network to network in points, and much less in ratios. `rises` is the
+    logarithm of the ratio between the final error and that of the averaged weights, by the twentieths of the
+    training that were over; `ratios` that between the figures of two forms of one network, as
+    `latency_ms: int8 > float32` (see `shape_of`). A trial is stopped when its chance is below `chance`;
     `half_sample` is half of what one validation sample weighs.
     """
 
@@ -83,8 +91,7 @@ class Standing(Value):
         seen = self.gaps.get(step)
         if seen is None or seen.count < FEWEST_SEEN:
             return Spread(mean=0.0, deviation=UNSEEN_GAP, count=FEWEST_SEEN)
-        # Never quite sure: what was the same so far may yet differ by a fraction of a sample.
-        return seen.model_copy(update={"deviation": max(seen.deviation, self.half_sample / 4)})
+        return seen
 
 
 def needed(known: Mapping[str, float], standing: Standing, goals: Sequence[Goal]) -> float:
@@ -110,32 +117,37 @@ def needed(known: Mapping[str, float], standing: Standing, goals: Sequence[Goal]
 
 
 def chance(
-    error: float, least: float, direction: Direction, gap: Spread, rise: Spread | None = None
+    error: float,
+    least: float,
+    direction: Direction,
+    gap: Spread,
+    rise: Spread | None = None,
+    half_sample: float = 0.0,
 ) -> float:
     """Return how likely a network with this error now is to give a form of at least `least`.
 
-    `error` is the distance to the perfect value, above 0 with a `rise`: what becomes of its logarithm until
-    the end (None: it is the final one). `gap` is what the form adds to the metric. `least` is oriented as
-    `needed` gives it.
+    `error` is the distance to the perfect value, `least` is oriented as `needed` gives it. The logarithm of
+    the error grows by `rise` until the end (None: it is the final one) and by `gap` in the form. What was the
+    same so far may yet differ by a fraction of a sample, half of which weighs `half_sample`.
     """
     if math.isinf(least):
         return float(least < 0)
-    best = _oriented(PERFECT[direction], direction)
+    left = _oriented(PERFECT[direction], direction) - least
+    if left <= 0 or error <= 0:
+        return float(error <= left)
+    allowed, gap = math.log(left / error), gap.wider(half_sample / 4 / error)
     if rise is None:
-        return 1 - gap.below(least - (best - error))
-    allowed = (best + change - least for change in gap.quantiles())
-    below = (rise.below(math.log(left / error)) if left > 0 else 0.0 for left in allowed)
-    return sum(below) / len(QUANTILES)
+        return gap.below(allowed)
+    return sum(rise.below(allowed - change) for change in gap.quantiles()) / len(QUANTILES)
 
 
 def expected(error: float, direction: Direction, gap: Spread, rise: Spread | None = None) -> float:
-    """Return what a network with this error now is expected to show in a form, no better than perfect.
+    """Return what a network with this error now is expected to show in a form.
 
-    `error`, `gap` and `rise` are those of `chance`; of errors the median is meant.
+    `error`, `gap` and `rise` are those of `chance`; the median is meant.
     """
-    left = error if rise is None else error * math.exp(rise.mean)
-    better = max(0.0, left - gap.mean)
-    return PERFECT[direction] - better if direction == "maximize" else PERFECT[direction] + better
+    left = error * math.exp(gap.mean + (rise.mean if rise else 0.0))
+    return PERFECT[direction] - left if direction == "maximize" else PERFECT[direction] + left
 
 
 def error_of(value: float, direction: Direction) -> float:

@@ -123,15 +123,15 @@ class Watch:
         what: str,
         epoch: int | None = None,
     ) -> None:
-        standing = self._standing
-        error = max(error_of(value, self._direction), standing.half_sample)
+        direction, half_sample = self._direction, self._standing.half_sample
+        error = max(error_of(value, direction), half_sample)
         chances = [
             # In doubt for the trial: half a sample less would do.
-            (chance(error, p.least - standing.half_sample, self._direction, p.gap, rise), p)
+            (chance(error, p.least - half_sample, direction, p.gap, rise, half_sample), p)
             for p in prospects
         ]
         best, prospect = max(chances, key=lambda found: found[0])
-        if best >= standing.chance:
+        if best >= self._standing.chance:
             return
         least = abs(prospect.least)
         reason = (
@@ -139,7 +139,7 @@ class Watch:
             f"({' + '.join(steps_of(prospect.form))})"
         )
         last = self._curve[-1].epoch if epoch is None and self._curve else epoch or 1
-        own = expected(error, self._direction, prospects[0].gap, rise)
+        own = expected(error, direction, prospects[0].gap, rise)
         self.doubt = Doubt(epoch=last, reason=reason, expected=own)
         if not self._audit:
             raise Hopeless(self.doubt, tuple(self._curve))
