@@ -166,8 +166,8 @@ class Lessons:
     def _learn_gaps(self, forms: Sequence[_Form]) -> None:
         """Take in by what ratio each step of each form made the error grow, steps in common once.
 
-        By the other copies' ratios the error of a network with half its filters is foretold within 12 % (38 of
-        them, all of Fashion-MNIST), by their differences within 27 %; with 4 bits it is 14 against 31 %.
+        By the other copies' ratios the error of a network with half its filters is foretold within 12 % (38
+        of them, all of Fashion-MNIST), by their differences within 27 %; with 4 bits it is 14 against 31 %.
         """
         known: set[tuple[str, ...]] = set()
         for form in forms:
