@@ -147,7 +147,7 @@ def expected(error: float, direction: Direction, gap: Spread, rise: Spread | Non
     `error`, `gap` and `rise` are those of `chance`; the median is meant.
     """
     left = error * math.exp(gap.mean + (rise.mean if rise else 0.0))
-    return PERFECT[direction] - left if direction == "maximize" else PERFECT[direction] + left
+    return max(0.0, PERFECT[direction] - left) if direction == "maximize" else PERFECT[direction] + left
 
 
 def error_of(value: float, direction: Direction) -> float:

@@ -11,7 +11,7 @@ from objectives.goals import violations
 from objectives.outcome import Evidence, Harvested, Infeasible, Measured, Outcome
 from search.front import front
 from search.lessons import AUDITED, Lessons, checks, joined_front
-from search.offers import Offer, offered
+from search.offers import Offer, offers
 from search.trial import TrialRecord
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Counsel:
             self.lessons.audit(wrong=joined_front(trial, best))
 
     def _offers(self, candidate: Candidate, params: Mapping[str, Any]) -> dict[Compression, Offer]:
-        return offered(self._asker, self._facts.plan, candidate, params)
+        return offers(self._asker, self._facts.plan, candidate, params)
 
     def _put_in_stock(self, forms: Iterator[TrialRecord] | Sequence[TrialRecord]) -> None:
         for form in forms:

@@ -218,8 +218,9 @@ def duration_of(
     What is not known before is how well the sampler learns to ask for what fits, and how many forms of its
     networks are worth making. So the least is what the share that `fits` by chance takes, without any other
     form, and the most that of every candidate fitting. Between lies the middle: half of the rest fits, and
-    all forms are made, which is near the truth for short studies (foretold 255 and 441 s, taken 263
-    and 477 s: 30 and 60 trials on digits, two workers). Of what stopping saves nothing is known yet.
+    all forms are made, which is near the truth for short studies (foretold 255 and 441 s, taken 263 and
+    477 s: 30 and 60 trials on digits, two workers, other work beside forecasts and studies). Of what stopping
+    saves nothing is known yet.
     """
     seconds, whole = [probe.seconds for probe in probes], [probe.seconds + probe.forms_s for probe in probes]
     alone, harvested = mean_of_times(seconds, plan.trials), mean_of_times(whole, plan.trials)

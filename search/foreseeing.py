@@ -23,7 +23,7 @@ from search.asking import Asker, candidate_of
 from search.facts import facts_of
 from search.forecast import WORTH_KNOWING, Forecast, Samples, Weighed, duration_of
 from search.intervals import Interval
-from search.offers import offered
+from search.offers import offers
 from search.prepared import Prepared
 from search.strategies import strategy_of
 from search.study import cores, setting_of
@@ -145,7 +145,7 @@ def _siblings_in(prepared: Prepared, params: Mapping[Candidate, Mapping[str, Sca
     def siblings(candidate: Candidate) -> Sequence[Compression]:
         if not strategy_of(facts.plan).harvest:
             return ()
-        return tuple(offered(asker, facts.plan, candidate, params[candidate]))
+        return tuple(offers(asker, facts.plan, candidate, params[candidate]))
 
     return siblings
 

@@ -40,22 +40,15 @@ class _Answers:
         return value
 
 
-def offered(
+def offers(
     asker: Asker, plan: StudyPlan, candidate: Candidate, params: Mapping[str, Any]
 ) -> dict[Compression, Offer]:
-    """Return the forms in which a study offers the network of a candidate too, the cheapest first."""
-    deflated = any(goal.metric == "compressed_bytes" for goal in plan.goals)
-    return offers(asker, candidate, params, deflated=deflated)
+    """Return the other forms in which a study offers a candidate's network, the cheapest first.
 
-
-def offers(
-    asker: Asker, candidate: Candidate, params: Mapping[str, Any], *, deflated: bool
-) -> dict[Compression, Offer]:
-    """Return the other forms of a candidate that the plan's ranges hold, by compression, the cheapest first.
-
-    A form differs in compression alone. `params` are what the sampler chose for the candidate; `deflated`
-    says that a deflated file is what counts. A space that asks for other names has no forms.
+    A form differs in compression alone, by which it is found, and lies within the plan's ranges. `params` are
+    what the sampler chose for the candidate. A space that asks for other names has no forms.
     """
+    deflated = any(goal.metric == "compressed_bytes" for goal in plan.goals)  # so a deflated file counts
     found: dict[Compression, Offer] = {}
     for answers in other_forms(params, asker.ranges, deflated=deflated):
         try:

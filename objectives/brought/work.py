@@ -79,12 +79,9 @@ class BroughtWork:
             _, exact = self._child("float32", 1.0)
         with clock("verify"):
             held = verify(data, candidate)
-            expected = exact[
-                :AGREEING_SAMPLES
-            ]  # of the file without rounding, which was checked at the start
-            check_agreement(
-                scores[:AGREEING_SAMPLES], expected, candidate.compression, unrounded=lambda: expected
-            )
+            # Of the file without rounding, which was held against the network when it was brought.
+            expected, found = exact[:AGREEING_SAMPLES], scores[:AGREEING_SAMPLES]
+            check_agreement(found, expected, candidate.compression, unrounded=lambda: expected)
         value, whole = self._judged(data, self._valid.y, scores), self._metric(self._valid.y, exact)
         return Form(data, value, whole, held, (), self._model.parameters, Inlet(self.normaliser))
 

@@ -106,7 +106,7 @@ def _about_time(duration: Duration | None) -> Iterator[str]:
         f"the study takes about {times(duration.study_s)} for {duration.trials} trials on {workers} like "
         "this one, besides its start"
     )
-    yield ("(an estimate by this machine, as busy as it was; trials that are stopped early make it shorter)")
+    yield "(an estimate by this machine, as busy as it was; trials that are stopped early make it shorter)"
 
 
 def percent(share: Interval) -> str:

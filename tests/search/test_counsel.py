@@ -176,9 +176,9 @@ def test_a_rule_that_is_often_wrong_grows_patient(facts):
     assert lessons.chance == CHANCE
 
 
-def test_forms_are_offered_with_the_parameters_that_lead_to_them(asker):
+def test_forms_are_offered_with_the_parameters_that_lead_to_them(asker, facts):
     asked, params = network(12), {"units": 12, "precision": "float32"}
-    found = offers(asker, asked, params, deflated=False)
+    found = offers(asker, facts.plan, asked, params)
     assert [c.precision for c in found] == ["float16", "int8"]
     for compression, offer in found.items():
         assert offer.params == {"units": 12, "precision": compression.precision}
@@ -187,8 +187,8 @@ def test_forms_are_offered_with_the_parameters_that_lead_to_them(asker):
         assert offer.distributions["units"] == optuna.distributions.IntDistribution(1, WIDTHS)
 
 
-def test_a_space_that_asks_what_nobody_answered_has_no_forms(asker):
-    assert offers(asker, network(12), {"precision": "float32"}, deflated=False) == {}
+def test_a_space_that_asks_what_nobody_answered_has_no_forms(asker, facts):
+    assert offers(asker, facts.plan, network(12), {"precision": "float32"}) == {}
 
 
 def test_a_strategy_without_them_asks_for_no_forms_and_stops_nothing(asker, facts):
