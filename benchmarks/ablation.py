@@ -2,7 +2,8 @@
 
     python -m benchmarks.ablation
 
-Sides and seeds run one after the other, never at once, and what is finished is kept in the work folder.
+Sides and seeds run one after the other, never at once, and what is finished is kept in the work folder. Seeds
+that it is not asked for stay in the results.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import get_args
 
 from benchmarks.ablation_lines import WHOLE, Ablation, ablation_lines
 from benchmarks.contenders import run_edgesearch
-from benchmarks.values import Case, Comparison, Run, circumstances, listed, numbers, save
+from benchmarks.values import Case, Comparison, Run, earlier, listed, numbers, save, updated
 from benchmarks.workshop import Side, Workshop, compare
 from search.plan import Part
 
@@ -65,12 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = {name: getattr(options, name) for name in ("seconds", "epochs", "max_model_bytes")}
     contenders = tuple(dict.fromkeys((WHOLE, *(options.side or OPTIONS))))
     shop = Workshop(options.work, {name: side(extra) for name, extra in OPTIONS.items()})
+    before = earlier(options.out)
     print(f"sides: {listed(contenders)}", flush=True)
     done: list[Comparison] = []
     for seed in options.seeds:
         case = Case.model_validate({**CASE.model_dump(), **given, "seed": seed})
         done.append(compare(shop, case, contenders))
-        result = Ablation(circumstances=circumstances(), comparisons=tuple(done))
+        result = Ablation(comparisons=updated(before, done))
         save(options.out, result)
         print("\n".join(ablation_lines(result)), flush=True)
 

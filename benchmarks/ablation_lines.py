@@ -10,17 +10,15 @@ from pydantic import Field, model_validator
 
 from benchmarks.against_plain_lines import table
 from benchmarks.curves import level_at
-from benchmarks.values import Circumstances, Comparison, Judgement
-from spaces.value import Value
+from benchmarks.values import Compared, Comparison, Judgement
 
 WHOLE = "all of it"
 """The side that the others are held against: the strategy with all its parts."""
 
 
-class Ablation(Value):
+class Ablation(Compared):
     """The content of `results/ablation.json`: a comparison for each seed, of the same sides."""
 
-    circumstances: Circumstances
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
     python -m benchmarks.against_plain
 
 The sides run one after the other, never at once. What is finished is kept in the work folder and not
-run again, so that the command goes on where it was ended.
+run again, so that the command goes on where it was ended. Cases that it is not asked for stay in the results.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.against_plain_lines import comparison_lines, summary_lines
 from benchmarks.contenders import CONTENDERS, EDGESEARCH, PLAIN
-from benchmarks.values import AgainstPlain, Case, circumstances, listed, numbers, save
+from benchmarks.values import AgainstPlain, Case, earlier, listed, numbers, save, updated
 from benchmarks.workshop import Workshop, compare
 
 HERE = Path(__file__).parent
@@ -57,10 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     contenders, done = options.contender or (EDGESEARCH, PLAIN), []
+    before = earlier(options.out)
     print(f"sides: {listed(contenders)}", flush=True)
     for case in cases(options):
         done.append(compare(Workshop(options.work, CONTENDERS), case, contenders))
-        save(options.out, AgainstPlain(circumstances=circumstances(), comparisons=tuple(done)))
+        save(options.out, AgainstPlain(comparisons=updated(before, done)))
         print("\n".join(comparison_lines(done[-1])), flush=True)
     print("\n".join(summary_lines(done)), flush=True)
 

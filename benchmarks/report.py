@@ -101,17 +101,30 @@ def _part(path: Path, kind: type[Result], render: Callable[[Result], list[str]],
 
 
 def _against_plain(result: AgainstPlain) -> list[str]:
-    line = circumstances_line(result.circumstances, _loads(result.comparisons))
-    return [*against_plain_lines(result), line, ""]
+    return [*against_plain_lines(result), *_where(result.comparisons)]
 
 
 def _ablation(result: Ablation) -> list[str]:
-    line = circumstances_line(result.circumstances, _loads(result.comparisons))
-    return [*ablation_lines(result), line, ""]
+    return [*ablation_lines(result), *_where(result.comparisons)]
 
 
-def _loads(comparisons: Iterable[Comparison]) -> list[float]:
-    return [side.load for comparison in comparisons for side in comparison.sides]
+def _where(comparisons: Sequence[Comparison]) -> list[str]:
+    """Say where and when, by case where that differs."""
+    lines: list[str] = []
+    for seen in _distinct(comparison.circumstances for comparison in comparisons):
+        same = [comparison for comparison in comparisons if comparison.circumstances == seen]
+        line = circumstances_line(seen, [side.load for comparison in same for side in comparison.sides])
+        titles = "; ".join(comparison.case.title for comparison in same)
+        lines += [line if len(same) == len(comparisons) else f"{titles}: {line}", ""]
+    return lines
+
+
+def _distinct(several: Iterable[Circumstances]) -> list[Circumstances]:
+    found: list[Circumstances] = []
+    for one in several:
+        if one not in found:
+            found.append(one)
+    return found
 
 
 def _full(result: Full) -> list[str]:

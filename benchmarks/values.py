@@ -132,9 +132,10 @@ class Judgement(Value):
 
 
 class Comparison(Value):
-    """All sides of one case, judged alike."""
+    """All sides of one case, run one after the other on the same machine and judged alike."""
 
     case: Case
+    circumstances: Circumstances
     majority_accuracy: float
     anchor_ms: Positive
     sides: tuple[Judgement, ...]
@@ -145,11 +146,14 @@ class Comparison(Value):
         return found[contender]
 
 
-class AgainstPlain(Value):
-    """The content of `results/against_plain.json`."""
+class Compared(Value):
+    """The content of a file of comparisons, each of which may have been made at another time."""
 
-    circumstances: Circumstances
     comparisons: tuple[Comparison, ...]
+
+
+class AgainstPlain(Compared):
+    """The content of `results/against_plain.json`."""
 
 
 class Round(Value):
@@ -224,6 +228,21 @@ def load_average() -> float:
 def save(path: Path, value: Value) -> None:
     """Write a value as JSON, whole or not at all."""
     write_atomically(path, (value.model_dump_json(indent=1) + "\n").encode())
+
+
+def earlier(path: Path) -> tuple[Comparison, ...]:
+    """Return what a file of comparisons holds; nothing where there is none."""
+    if not path.is_file():
+        return ()
+    return Compared.model_validate_json(path.read_text(encoding="utf-8")).comparisons
+
+
+def updated(before: Iterable[Comparison], done: Iterable[Comparison]) -> tuple[Comparison, ...]:
+    """Return what was compared before, with what is done in place of the same cases; seed by seed."""
+    by_case = {comparison.case: comparison for comparison in (*before, *done)}
+    order = list(dict.fromkeys(case.about for case in by_case))
+    cases = sorted(by_case, key=lambda case: (order.index(case.about), case.seed))
+    return tuple(by_case[case] for case in cases)
 
 
 def numbers(text: str) -> tuple[int, ...]:

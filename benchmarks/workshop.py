@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.judge import Judge, runner
-from benchmarks.values import Case, Comparison, Judgement, Run, save
+from benchmarks.values import Case, Comparison, Judgement, Run, circumstances, save
 from hardware_profiles.anchor import calibrate
 from hardware_profiles.runners.base import Anchor
 
@@ -67,6 +67,7 @@ def compare(workshop: Workshop, case: Case, contenders: Sequence[str]) -> Compar
     judge = Judge.of(case, workshop.root / "data", anchor)
     return Comparison(
         case=case,
+        circumstances=circumstances(),
         majority_accuracy=judge.majority_accuracy,
         anchor_ms=anchor.constant_ms,
         sides=tuple(workshop.judged(case, contender, judge) for contender in contenders),

@@ -32,11 +32,13 @@ def judged(contender, half, end, candidates=20):
 
 def comparison(seed, *sides):
     case = CASE.model_copy(update={"seed": seed})
-    return Comparison(case=case, majority_accuracy=0.1, anchor_ms=0.02, sides=sides)
+    return Comparison(
+        case=case, circumstances=circumstances(), majority_accuracy=0.1, anchor_ms=0.02, sides=sides
+    )
 
 
 def result(*comparisons):
-    return Ablation(circumstances=circumstances(), comparisons=comparisons)
+    return Ablation(comparisons=comparisons)
 
 
 def strategy(options):
@@ -115,3 +117,6 @@ def test_seeds_are_run_and_written_one_by_one_and_not_again(tmp_path, monkeypatc
     ablation.main(command)
     assert len(ran) == 4
     assert "| without ladder | 0 | 0 | 0.000 | – | 0.000 | – |" in capsys.readouterr().out
+    ablation.main([*command, "--seeds", "2"])
+    written = Ablation.model_validate_json((tmp_path / "ablation.json").read_text())
+    assert [c.case.seed for c in written.comparisons] == [0, 1, 2], "what is not asked for stays"

@@ -17,7 +17,7 @@ from benchmarks.against_plain_lines import (
 from benchmarks.contenders import EDGESEARCH, PLAIN
 from benchmarks.curves import level_at, pareto, reached_at, standings
 from benchmarks.judge import goals_of
-from benchmarks.values import Case, Comparison, Judgement, Moment, Trial
+from benchmarks.values import Case, Comparison, Judgement, Moment, Trial, circumstances
 
 CASE = Case(data="digits", subset=None, epochs=20, seconds=600, seed=0)
 GOALS = goals_of(CASE)
@@ -51,7 +51,11 @@ def side(contender, *moments):
 
 def comparison(*sides, seed=0, case=CASE):
     return Comparison(
-        case=case.model_copy(update={"seed": seed}), majority_accuracy=0.1, anchor_ms=0.02, sides=sides
+        case=case.model_copy(update={"seed": seed}),
+        circumstances=circumstances(),
+        majority_accuracy=0.1,
+        anchor_ms=0.02,
+        sides=sides,
     )
 
 

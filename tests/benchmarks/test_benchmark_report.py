@@ -37,7 +37,9 @@ def side(contender, candidates, hypervolume):
 
 
 def comparison(*sides):
-    return Comparison(case=CASE, majority_accuracy=0.1, anchor_ms=0.02, sides=sides)
+    return Comparison(
+        case=CASE, circumstances=circumstances(), majority_accuracy=0.1, anchor_ms=0.02, sides=sides
+    )
 
 
 def test_the_committed_page_is_what_the_committed_results_say():
@@ -76,12 +78,31 @@ def test_the_page_follows_the_results(tmp_path):
     empty = report.document(tmp_path)
     parts = empty.count("\n## ")
     assert empty.count("No results yet") == parts > 1
-    result = AgainstPlain(circumstances=circumstances(), comparisons=(comparison(side(EDGESEARCH, 90, 0.7)),))
+    result = AgainstPlain(comparisons=(comparison(side(EDGESEARCH, 90, 0.7)),))
     save(tmp_path / "against_plain.json", result)
     text = report.document(tmp_path)
     assert text.count("No results yet") == parts - 1
     assert "| edgesearch |" in text
     assert "Load of the machine before each part at most 0.2" in text
+
+
+def test_where_cases_were_run_is_told_of_each_unless_it_is_the_same(tmp_path):
+    here = comparison(side(EDGESEARCH, 90, 0.7))
+    there = here.model_copy(
+        update={
+            "case": CASE.model_copy(update={"seed": 1}),
+            "circumstances": here.circumstances.model_copy(update={"processor": "another one"}),
+        }
+    )
+    again = here.model_copy(update={"case": CASE.model_copy(update={"seed": 2})})
+    save(tmp_path / "against_plain.json", AgainstPlain(comparisons=(here, there, again)))
+    lines = report.document(tmp_path).splitlines()
+    assert [line.partition(f": {here.circumstances.date}")[0] for line in lines if "another one" in line] == [
+        there.case.title
+    ]
+    assert f"{here.case.title}; {again.case.title}: {here.circumstances.date}" in "\n".join(lines)
+    save(tmp_path / "against_plain.json", AgainstPlain(comparisons=(here, again)))
+    assert f"\n{here.circumstances.date}, {here.circumstances.processor}" in report.document(tmp_path)
 
 
 @pytest.mark.parametrize("drifted", ["", "an old page"])

@@ -14,14 +14,17 @@ from benchmarks.against_plain import CASES, cases
 from benchmarks.values import (
     AgainstPlain,
     Case,
+    Comparison,
     Round,
     Run,
     Task,
     Trial,
     Workers,
     circumstances,
+    earlier,
     numbers,
     save,
+    updated,
 )
 from benchmarks.workers import RANGES, candidates, longest_first, prepared
 from benchmarks.workshop import Workshop
@@ -145,9 +148,25 @@ def test_the_list_of_candidates_is_the_same_every_time_and_within_its_ranges(tmp
 
 
 def test_results_come_back_as_they_were_saved(tmp_path):
-    value = AgainstPlain(circumstances=circumstances(), comparisons=())
+    value = AgainstPlain(comparisons=())
     save(tmp_path / "result.json", value)
     assert AgainstPlain.model_validate_json((tmp_path / "result.json").read_text()) == value
+
+
+def test_what_was_compared_again_takes_the_place_of_what_was_before(tmp_path):
+    def made(seed, anchor_ms, data="digits"):
+        case = Case(data=data, subset=None, epochs=1, seconds=2, seed=seed)
+        return Comparison(
+            case=case, circumstances=circumstances(), majority_accuracy=0.1, anchor_ms=anchor_ms, sides=()
+        )
+
+    path = tmp_path / "results.json"
+    assert earlier(path) == ()
+    save(path, AgainstPlain(comparisons=(made(0, 0.1), made(2, 0.1), made(0, 0.1, "wine"))))
+    both = updated(earlier(path), [made(1, 0.2), made(0, 0.2)])
+    assert [(c.case.data, c.case.seed, c.anchor_ms) for c in both] == [
+        ("digits", 0, 0.2), ("digits", 1, 0.2), ("digits", 2, 0.1), ("wine", 0, 0.1),
+    ]  # fmt: skip
 
 
 def test_numbers_are_read_from_a_list():
