@@ -37,10 +37,7 @@ class SwiftParzenEstimator(_ParzenEstimator):
 
 
 def _log_sum(logs: Floats) -> Floats:
-    """Return the logarithm of the sum of each row's exponentials, as Optuna does it.
-
-    Where categories are equally good, the last bit of it decides which is proposed.
-    """
+    """Return the logarithm of the sum of each row's exponentials."""
     highest = logs.max(axis=1)
     highest[np.isneginf(highest)] = 0
     with np.errstate(divide="ignore"):  # of nothing but impossible ones

@@ -2,7 +2,7 @@
 
 It asks for what is conditional one parameter at a time, and each time divides all trials into the good ones
 and the rest, and turns their parameters into numbers. Nothing of that changes within an ask. What it proposes
-is what Optuna's own would (a test holds both against each other).
+is what Optuna's own would, where that does not hang on rounding (a test holds both against each other).
 
 Imports Optuna, so it is imported where it is used.
 """
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
     Halves = tuple[list[FrozenTrial], list[FrozenTrial]]
 
+ALIKE = 9
+"""To so many digits what two candidates promise is compared. Where it is the same, the first one drawn is
+proposed.
+
+The last bit differs from processor to processor, and a study is to be repeatable.
+"""
 LOOKED_AT = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 """Those under way count among the rest, lest the same be proposed twice ("constant liar")."""
 
@@ -55,7 +61,8 @@ class SwiftTPESampler(TPESampler):
         good_density = self._build_parzen_estimator(study, search_space, good, handle_below=True)
         rest_density = self._build_parzen_estimator(study, search_space, rest, handle_below=False)
         drawn = good_density.sample(self._rng.rng, self._n_ei_candidates)
-        chosen = self._compare(drawn, self._compute_acquisition_func(drawn, good_density, rest_density))
+        promise = self._compute_acquisition_func(drawn, good_density, rest_density)
+        chosen = self._compare(drawn, np.round(promise, ALIKE))
         return {name: within.to_external_repr(chosen[name]) for name, within in search_space.items()}
 
     def _divided(self, study: Study, trial: FrozenTrial) -> Halves:

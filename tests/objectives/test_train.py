@@ -14,6 +14,7 @@ from objectives.inlet import Inlet
 from objectives.metrics import Metric, load_metric
 from objectives.normalise import Normaliser
 from objectives.train import (
+    HELD,
     Diverged,
     Phase,
     Samples,
@@ -195,7 +196,11 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nearly_nothing(steps, 
     assert np.all(np.diff(rates[top:]) <= 0)
     if steps > 2:
         assert rates.max() == pytest.approx(peak)
-        assert rates[-1] < 0.3 * peak
+        assert 0 < rates[-1] <= 0.5 * peak
+    if steps >= 10:
+        assert rates[-1] <= 0.25 * peak
+        held = rates[max(1, min(steps // 10, 100)) : int(HELD * steps)]
+        assert held == pytest.approx(np.full(len(held), peak)), "the full rate until it falls"
 
 
 def test_scores_of_many_samples_are_those_of_few(monkeypatch):

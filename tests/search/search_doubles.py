@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from optuna.samplers import TPESampler
 
 from hardware_profiles.anchor import calibrate
 from hardware_profiles.connect import connect
@@ -20,6 +21,7 @@ from search.places import Places
 from search.plan import make_plan
 from search.prepared import Prepared
 from search.storage import Facts
+from search.tpe import ALIKE
 from search.trial import StudyRecord, TrialRecord
 from spaces.candidate import Candidate, Compression, Kind, Problem
 from spaces.chooser import Choices, Integers, Pick, Reals
@@ -28,6 +30,13 @@ from spaces.layers import Dense, Flatten
 SOURCE = Source(provenance="measured", device="this-machine", machine="m-1", runtime="litert", threads=1)
 PRECISIONS = ("float32", "int8")
 Answer = Callable[[Candidate], Outcome]
+
+
+class RoundingTPESampler(TPESampler):
+    """Optuna's own, but equal candidates stay equal, whatever the last bit of their densities is here."""
+
+    def _compute_acquisition_func(self, *given: Any) -> Any:
+        return np.round(super()._compute_acquisition_func(*given), ALIKE)
 
 
 class SmallSpace:

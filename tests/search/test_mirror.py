@@ -4,7 +4,7 @@ from statistics import median
 
 import optuna
 import pytest
-from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, measured, table
+from search_doubles import RoundingTPESampler, Screen, SmallSpace, TableExecutor, facts_of, measured, table
 
 import search.mirror
 from objectives.goals import violations
@@ -138,6 +138,6 @@ def test_our_tpe_proposes_what_optunas_own_does(make_study):
         return seen
 
     with experimental():
-        plain = optuna.samplers.TPESampler(multivariate=True, seed=3)
+        plain = RoundingTPESampler(multivariate=True, seed=3)
         ours = sampler_of("tpe", 3)
     assert asked(ours) == asked(plain)
