@@ -109,7 +109,7 @@ class Adapter:
     def epoch_s(self, stage: Candidate) -> float:
         """Return how many seconds an epoch of the training takes, once it is traced. Raises Diverged."""
         trainer = Trainer(self.model(stage), stage.training, self._task)
-        once = Phase(1, stage.training.learning_rate, patience=1)
+        once = Phase(1, stage.training.learning_rate)
         trainer.run(once)
         start = time.perf_counter()
         trainer.run(once)
@@ -165,7 +165,7 @@ class Adapter:
         if stage.compression.sparsity:
             trainer.keep_zeros()
         epochs = fine_tuning_epochs(stage.training, share)
-        curve = trainer.run(Phase(epochs, stage.training.learning_rate * rate, patience=epochs))
+        curve = trainer.run(Phase(epochs, stage.training.learning_rate * rate))
         return self._after(before, stage, trainer.network, curve, self._best(curve))
 
     def _after(

@@ -36,9 +36,7 @@ def prune(trainer: Trainer, sparsity: float) -> tuple[Epoch, ...]:
         pruning.conditional_mask_update()
         pruning.weight_mask_op()
 
-    return trainer.run(
-        Phase(epochs, training.learning_rate, patience=epochs, best=False, every=every, renew=renew)
-    )
+    return trainer.run(Phase(epochs, training.learning_rate, best=False, every=every, renew=renew))
 
 
 def _rhythm(steps: int) -> tuple[int, int]:

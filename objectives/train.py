@@ -94,14 +94,13 @@ class Task:
 class Phase:
     """One run of the optimiser: how long, how fast, and what happens on the way.
 
-    After `patience` epochs without a better one it ends; the best epoch's weights are the result,
-    unless `best` is false. `renew` is called with the step before every `every`-th one, `watch` with each
-    point of the learning curve: what it raises ends the training.
+    The best epoch's weights are the result, unless `best` is false. Nothing ends it early for want of better
+    epochs: they come when the rate falls. `renew` is called with the step before every `every`-th one,
+    `watch` with each point of the learning curve: what it raises ends the training.
     """
 
     epochs: int
     learning_rate: float
-    patience: int
     best: bool = True
     every: int | None = None
     renew: Callable[[int], None] | None = None
@@ -172,8 +171,8 @@ class Trainer:
             )
             if phase.watch is not None:
                 phase.watch(curve[-1])
-            if phase.best and best.note(curve[-1]) >= phase.patience:
-                break
+            if phase.best:
+                best.note(curve[-1])
         if phase.best:
             best.restore()
         return tuple(curve)
@@ -214,8 +213,7 @@ class Trainer:
 def train(trainer: Trainer, watch: Callable[[Epoch], None] | None = None) -> tuple[Epoch, ...]:
     """Run the training that the candidate asks for; the best weights on validation are kept."""
     training = trainer.training
-    patience = max(5, training.epochs // 2)
-    return trainer.run(Phase(training.epochs, training.learning_rate, patience, watch=watch))
+    return trainer.run(Phase(training.epochs, training.learning_rate, watch=watch))
 
 
 def fine_tuning_epochs(training: Training, share: float = FINE_TUNING_SHARE) -> int:
@@ -247,14 +245,12 @@ class _Best:
 
     def __init__(self, network: tf_keras.Model, metric: Metric) -> None:
         self._network, self._sign = network, 1 if metric.direction == "maximize" else -1
-        self._value, self._epoch, self._weights = -math.inf, 0, network.get_weights()
+        self._value, self._weights = -math.inf, network.get_weights()
 
-    def note(self, point: Epoch) -> int:
-        """Take note of an epoch and return for how many epochs nothing was better."""
+    def note(self, point: Epoch) -> None:
+        """Take note of an epoch that ended."""
         if self._sign * point.valid >= self._value:
-            self._value, self._epoch = self._sign * point.valid, point.epoch
-            self._weights = self._network.get_weights()
-        return point.epoch - self._epoch
+            self._value, self._weights = self._sign * point.valid, self._network.get_weights()
 
     def restore(self) -> None:
         """Put the kept weights back."""

@@ -222,7 +222,7 @@ def test_a_phase_is_augmented_alike_whatever_went_before_it():
     """A lever fine-tunes with weights that were kept as it does right after the training."""
     candidate = dense(8, epochs=1, augmentation="shift")
     trainer = Trainer(build(candidate, LARGE, 0), candidate.training, large())
-    phase = Phase(1, 1e-2, patience=9, best=False)
+    phase = Phase(1, 1e-2, best=False)
     begun = trainer.network.get_weights()
     trainer.run(phase)
     first = trainer.network.get_weights()

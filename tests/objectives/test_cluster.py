@@ -75,7 +75,7 @@ def test_training_keeps_clusters_and_zeros(sparsity):
     tied = [k.numpy() for k in prunable(base.network)]
     trainer = Trainer(base.network, candidate.training, digits(), ties)
     trainer.keep_zeros()
-    curve = trainer.run(Phase(3, 3e-3, patience=3))
+    curve = trainer.run(Phase(3, 3e-3))
     assert most_values(base.network) <= 16
     for kernel, before, zero in zip(prunable(base.network), tied, zeros, strict=True):
         assert not np.array_equal(kernel.numpy(), before)  # the clusters themselves have learnt
