@@ -39,7 +39,7 @@ HELD = 0.6
 Small networks hardly arrive in so few epochs, and a cosine (Loshchilov & Hutter 2016) halves the way that
 they come. Random networks of the spaces, validation data, the mean logarithm of the ratio of errors to those
 of a cosine: digits, 30 networks, 8 epochs -.172 (.5), -.168 (.6), -.162 (.7), 20 epochs -.133 (.5), -.171
-(.7); 20 of under 20,000 weights on the series of `benchmarks/waves.py`, 8 epochs -.097 (.5), -.145 (.6),
+(.7); 19 of under 20,000 weights on the series of `benchmarks/waves.py`, 8 epochs -.097 (.5), -.145 (.6),
 -.137 (.7). At .6 25 of 30 were better and 5 worse on digits, 16 and 2 on the series.
 """
 CHECKS = (4, 7, 10, 13)
