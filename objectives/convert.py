@@ -55,7 +55,7 @@ def frozen(network: tf_keras.Model, inlet: Inlet) -> Frozen:
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     tf = tensorflow()
-    function = tf.function(lambda x: network(inlet.reduce(x), training=False))
+    function = tf.function(lambda x: network(inlet.reduce(x), training=False), autograph=False)
     spec = tf.TensorSpec((1, *inlet.shape_before(network.input_shape[1:])), tf.float32)
     made = convert_variables_to_constants_v2(function.get_concrete_function(spec))
     graph = made.graph.as_graph_def().SerializeToString()
