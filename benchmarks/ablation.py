@@ -3,7 +3,7 @@
     python -m benchmarks.ablation
 
 Sides and seeds run one after the other, never at once, and what is finished is kept in the work folder. Seeds
-that it is not asked for stay in the results.
+of the same case that it is not asked for stay in the results.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = {name: getattr(options, name) for name in ("seconds", "epochs", "max_model_bytes")}
     contenders = tuple(dict.fromkeys((WHOLE, *(options.side or OPTIONS))))
     shop = Workshop(options.work, {name: side(extra) for name, extra in OPTIONS.items()})
-    before = earlier(options.out)
+    about = Case.model_validate({**CASE.model_dump(), **given}).about
+    before = [comparison for comparison in earlier(options.out) if comparison.case.about == about]
     print(f"sides: {listed(contenders)}", flush=True)
     done: list[Comparison] = []
     for seed in options.seeds:

@@ -23,6 +23,10 @@ class Ablation(Compared):
 
     @model_validator(mode="after")
     def _held_against_the_whole(self) -> Self:
+        if len(abouts := {comparison.case.about for comparison in self.comparisons}) > 1:
+            raise ValueError(
+                f"the cases of an ablation differ in their seeds alone, got {'; '.join(sorted(abouts))}"
+            )
         for comparison in self.comparisons:
             if WHOLE not in {side.contender for side in comparison.sides}:
                 raise ValueError(

@@ -227,10 +227,9 @@ def learning_rates(peak: float, steps: int) -> Array:
     The warm-up takes a tenth of the steps, at most 100.
     """
     warm_up = max(1, min(steps // 10, 100))
-    fall = max(warm_up, int(HELD * steps))
     step = np.arange(steps)
-    rising, falling = (step + 1) / (warm_up + 1), (steps - step) / (steps - min(fall, steps - 1))
-    return np.asarray(peak * np.minimum(1.0, np.where(step < warm_up, rising, falling)), np.float32)
+    rising, falling = (step + 1) / (warm_up + 1), (steps - step) / (steps - int(HELD * steps))
+    return np.asarray(peak * np.minimum(1.0, np.minimum(rising, falling)), np.float32)
 
 
 def _slices(step: int, steps: int, every: int | None) -> Iterator[tuple[int, int]]:

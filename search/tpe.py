@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Halves = tuple[list[FrozenTrial], list[FrozenTrial]]
 
 ALIKE = 9
-"""To so many digits what two candidates promise is compared. Where it is the same, the first one drawn is
+"""To so many decimals what two candidates promise is compared. Where it is the same, the first drawn is
 proposed.
 
 The last bit differs from processor to processor, and a study is to be repeatable.

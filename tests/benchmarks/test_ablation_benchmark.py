@@ -94,6 +94,13 @@ def test_what_there_is_nothing_to_hold_against_is_refused():
         result(comparison(3, judged("plain strategy", 0.1, 0.2)))
 
 
+def test_cases_that_differ_in_more_than_their_seeds_are_no_ablation():
+    other = comparison(1, judged(WHOLE, 0.1, 0.2))
+    longer = other.model_copy(update={"case": other.case.model_copy(update={"seconds": 60})})
+    with pytest.raises(ValidationError, match=r"differ in their seeds alone, got .* 120 s.*; .* 60 s"):
+        result(other, longer)
+
+
 def test_seeds_are_run_and_written_one_by_one_and_not_again(tmp_path, monkeypatch, capsys):
     """The sides are doubles; data, judge, work folder and results are real."""
     ran = []
@@ -120,3 +127,8 @@ def test_seeds_are_run_and_written_one_by_one_and_not_again(tmp_path, monkeypatc
     ablation.main([*command, "--seeds", "2"])
     written = Ablation.model_validate_json((tmp_path / "ablation.json").read_text())
     assert [c.case.seed for c in written.comparisons] == [0, 1, 2], "what is not asked for stays"
+    ablation.main([*command, "--seeds", "1", "--seconds", "4"])
+    written = Ablation.model_validate_json((tmp_path / "ablation.json").read_text())
+    assert [(c.case.seed, c.case.seconds) for c in written.comparisons] == [(1, 4)], (
+        "another case replaces all"
+    )

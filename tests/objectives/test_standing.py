@@ -177,5 +177,5 @@ def test_what_is_expected_is_the_error_as_it_shrinks_and_what_the_form_adds():
 def test_what_is_expected_is_shown_by_half(error, rise, gap):
     rise, gap = (Spread(mean=mean, deviation=1e-3, count=50) for mean in (rise, gap))
     median = expected(error, "maximize", gap, rise)
-    if median > 0:
-        assert chance(error, median, "maximize", gap, rise) == pytest.approx(0.5, abs=0.1)
+    shown = chance(error, median, "maximize", gap, rise)
+    assert shown == pytest.approx(0.5, abs=0.1) if median > 0 else shown <= 0.6
