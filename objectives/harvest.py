@@ -92,16 +92,25 @@ class Harvest:
 
     def forms(self) -> tuple[Harvested, ...]:
         """Return the forms that were made. Whatever goes wrong costs the form alone."""
-        ready = [sibling for sibling in self._siblings if self._is_ready(sibling)]
-        made = [form for sibling in ready if (form := self._converted(sibling))]
-        found = self._read(made)
+        left = list(self._siblings)
+        found = self._conversions(left)
         budget_s, spent_s = TUNED_SHARE * self._clock.seconds.get("train", 0.0), 0.0
-        for sibling in (sibling for sibling in self._siblings if sibling not in ready):
-            if spent_s + self._cost_s(sibling) <= budget_s and self._chance(sibling) >= TUNED_CHANCE:
-                start = time.perf_counter()
-                found += self._read([form] if (form := self._made(sibling)) else [])
-                spent_s += time.perf_counter() - start
+        while left:
+            sibling = left.pop(0)
+            if spent_s + self._cost_s(sibling) > budget_s or self._chance(sibling) < TUNED_CHANCE:
+                continue
+            start = time.perf_counter()
+            found += self._read([self._made(sibling)])
+            spent_s += time.perf_counter() - start
+            found += self._conversions(left)  # of the network that is there now
+            left = [other for other in left if other.stages != sibling.stages]  # or it failed
         return tuple(found)
+
+    def _conversions(self, left: list[Candidate]) -> list[Harvested]:
+        """Take those forms out that need no fine-tuning any more, and make them where they may join."""
+        ready = [sibling for sibling in left if self._is_ready(sibling)]
+        left[:] = [sibling for sibling in left if sibling not in ready]
+        return self._read([form for sibling in ready if (form := self._converted(sibling))])
 
     def _is_ready(self, sibling: Candidate) -> bool:
         return len(self._bench.values(sibling)) == len(sibling.stages)

@@ -89,8 +89,14 @@ def forms_seconds(
     Harvest(bench, once, Brief(siblings=ready, standing=Standing()), own, own, Clock()).forms()
     spent_s = time.perf_counter() - start
     each_s, left_s = spent_s / max(1, len(ready)), TUNED_SHARE * candidate.training.epochs * epoch_s
-    for form in siblings:
+    tuned: set[Candidate] = set()
+    for form in (form for form in siblings if form not in ready):
+        network = once.model_copy(update={"compression": form}).stages[-1]
+        if network in tuned:  # of which this is one conversion more
+            spent_s += each_s
+            continue
         tuning_s = epoch_s * _tuning_epochs(candidate, form.levers[max(0, kept[form] - 1) :])
-        if form not in ready and tuning_s <= left_s:
+        if tuning_s <= left_s:
+            tuned.add(network)
             spent_s, left_s = spent_s + tuning_s + each_s, left_s - tuning_s - each_s
     return spent_s

@@ -84,11 +84,12 @@ def _conversions(ranges: Ranges) -> Iterator[dict[str, Scalar]]:
 def _tuned(ranges: Ranges, *, deflated: bool) -> Iterator[dict[str, Scalar]]:
     """Yield what makes slimmer copies, trained roundings and, where they pay, zeros and clusters."""
     narrow = [p for p in TRAINABLE_PRECISIONS if p in _options(ranges, "precision")]
-    first = {"precision": narrow[0]} if narrow else {}
+    first: dict[str, Scalar] = {"precision": narrow[0]} if narrow else {}
+    roundings = (first, *_conversions(ranges))
     for keep in (0.5, 0.75, 0.25):
         slim: dict[str, Scalar] = {"slim": "yes", "keep": keep}
         if len(_within(slim, ranges)) == len(slim):
-            yield {**slim, **first}
+            yield from ({**slim, **rounding} for rounding in roundings)
     if "aware" in _options(ranges, "quantization"):
         for precision in narrow:
             yield {"precision": precision, "quantization": "aware", **_within({"int4_share": 1.0}, ranges)}

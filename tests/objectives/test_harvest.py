@@ -9,13 +9,14 @@ from hardware_profiles.artifact import ArtifactStore
 from hardware_profiles.device import Device
 from hardware_profiles.errors import MeasuringFailed
 from hardware_profiles.graph import read_graph
+from objectives import adapt
 from objectives.brief import Brief
 from objectives.evaluate import Evaluator
 from objectives.goals import Goal
 from objectives.outcome import Measured, Stopped
 from objectives.standing import Spread, Standing
 from spaces.candidate import Compression
-from spaces.forms import steps_of
+from spaces.forms import shape_of, steps_of
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -60,6 +61,53 @@ def test_a_slimmer_copy_is_trained_on_from_the_network(harvested):
     assert len(made.values) == 2
     assert made.values[0] == outcome.evidence.stages[0]
     assert made.parameters < outcome.evidence.parameters
+
+
+def likely(forms):
+    """How a study stands that expects some forms to be small and quick, and their errors to grow so much."""
+    half = {"keep 0.5": Spread(mean=0.0, deviation=0.01, count=9)}
+    gaps = half | {form.precision: Spread(mean=mean, deviation=30.0, count=9) for form, mean in forms.items()}
+    ratios = {
+        f"{metric}: float32 > {shape_of(form)}": Spread(mean=-9.0, deviation=0.0, count=9)
+        for metric in ("latency_ms", "model_bytes", "arena_bytes")
+        for form in forms
+    }
+    least = {"accuracy": 0.3, "latency_ms": 1e-9, "model_bytes": 0.1}
+    return Standing(front=(least,), gaps=gaps, ratios=ratios)
+
+
+def test_a_copy_that_was_worth_a_fine_tuning_is_converted_on_a_smaller_chance(harvested):
+    """Once it is there, its other precisions cost a conversion alone."""
+    network, narrow = dense(16, learning_rate=1e-2, epochs=12), Compression(keep=0.5, precision="float16")
+    standing = likely({HALF: -30.0, narrow: 30.0})  # 8 in 10, 2 in 10
+    alone, _, _ = harvested((narrow,), candidate=network, standing=standing)
+    assert alone.evidence.harvest == ()
+    outcome, _, _ = harvested((HALF, narrow), candidate=network, standing=standing)
+    first, second = outcome.evidence.harvest
+    assert (first.compression, second.compression) == (HALF, narrow)
+    assert (first.error, second.error) == (None, None)
+    assert first.values == second.values  # one and the same network
+
+
+def test_any_precision_may_be_what_a_slimmer_copy_is_made_for(harvested):
+    network, narrow = dense(16, learning_rate=1e-2, epochs=12), Compression(keep=0.5, precision="float16")
+    standing = likely({HALF: 90.0, narrow: -30.0})
+    outcome, _, _ = harvested((HALF, narrow), candidate=network, standing=standing)
+    assert [made.compression for made in outcome.evidence.harvest] == [narrow]
+
+
+def test_a_fine_tuning_that_fails_is_not_tried_for_each_precision(harvested, monkeypatch):
+    tried = []
+
+    def fails(*_):
+        tried.append(1)
+        raise RuntimeError("no such filters")
+
+    monkeypatch.setitem(adapt._STEPS, "slim", fails)
+    narrow = Compression(keep=0.5, precision="float16")
+    outcome, _, _ = harvested((HALF, narrow), candidate=dense(16, learning_rate=1e-2, epochs=12))
+    assert [made.error for made in outcome.evidence.harvest] == ["RuntimeError: no such filters"]
+    assert len(tried) == 1
 
 
 def test_all_forms_are_measured_in_one_go(harvested):

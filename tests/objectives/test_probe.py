@@ -103,6 +103,11 @@ def test_a_probe_tells_what_other_forms_of_the_network_take(evaluator):
     assert isinstance(converted, Probe) and converted.forms_s > 0
     tuned = evaluator().probe(candidate, [rounded])
     assert isinstance(tuned, Probe) and tuned.forms_s == pytest.approx(12 * tuned.epoch_s, rel=1e-2)
+    slimmer = [compressed(candidate, keep=0.5, precision=p).compression for p in ("int8", "float16")]
+    both = evaluator().probe(candidate, slimmer)
+    assert isinstance(both, Probe) and both.forms_s == pytest.approx(24 * both.epoch_s, rel=1e-2), (
+        "one copy, converted twice"
+    )
     pruned = [compressed(candidate, sparsity=share).compression for share in (0.2, 0.3, 0.4, 0.5, 0.6)]
     several = evaluator().probe(candidate, pruned)
     assert isinstance(several, Probe) and several.forms_s == pytest.approx(36 * several.epoch_s, rel=1e-2), (

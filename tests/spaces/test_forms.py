@@ -41,6 +41,14 @@ def test_conversions_come_before_what_is_fine_tuned():
     assert {form["precision"] for form in forms} == set(RANGES["precision"].options)
 
 
+def test_a_slimmer_copy_ships_in_every_precision_the_trained_one_first():
+    forms = [form for form in other_forms(PLAIN, RANGES, deflated=False) if form.get("slim") == "yes"]
+    for keep in (0.5, 0.75, 0.25):
+        precisions = [form["precision"] for form in forms if form["keep"] == keep]
+        assert precisions[0] == "int8"
+        assert set(precisions) == set(RANGES["precision"].options)
+
+
 def test_zeros_and_clusters_are_for_deflated_files():
     stored = list(other_forms(PLAIN, RANGES, deflated=False))
     deflated = list(other_forms(PLAIN, RANGES, deflated=True))
