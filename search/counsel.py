@@ -65,7 +65,7 @@ class Counsel:
             self._offered[number] = wanted
         return Brief(
             siblings=tuple(c for c, offer in wanted.items() if offer.candidate.digest not in self.stock),
-            standing=self.lessons.standing(best),
+            standing=self.lessons.standing(best, candidate.compression),
             stopping=strategy.stopping,
             audit=self._is_audit(number),
         )

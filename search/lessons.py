@@ -100,8 +100,8 @@ class _Tallies:
     def add(self, name: str, value: float) -> None:
         self.by_name.setdefault(name, _Tally()).add(value)
 
-    def spreads(self, fewest: int = 1) -> dict[str, Spread]:
-        return {name: tally.spread for name, tally in self.by_name.items() if tally.count >= fewest}
+    def spreads(self, fewest: int = 1, within: str = "") -> dict[str, Spread]:
+        return {n: t.spread for n, t in self.by_name.items() if t.count >= fewest and within in n}
 
 
 class Lessons:
@@ -141,14 +141,19 @@ class Lessons:
         rate = self.wrong / self.audited if self.audited else 0.0
         return CHANCE * min(1.0, TOLERATED / rate) if rate else CHANCE
 
-    def standing(self, front: Sequence[TrialRecord]) -> Standing:
-        """Return how the study stands, for a trial in the making."""
+    def standing(self, front: Sequence[TrialRecord], about: Compression | None = None) -> Standing:
+        """Return how the study stands, for a trial in the making.
+
+        Of its own form `about` alone ratios to others are told, where it is given: there are as many ratios
+        as pairs of forms, and every trial is sent what it needs.
+        """
+        own = f": {shape_of(about)} > " if about is not None else ""
         points = (figures(trial) for trial in front)
         return Standing(
             front=tuple({metric: point[metric] for metric in self._objectives} for point in points),
             gaps=self._gaps.spreads(),
             rises={int(name): spread for name, spread in self._rises.spreads(FEWEST_CURVES).items()},
-            ratios=self._ratios.spreads(),
+            ratios=self._ratios.spreads(within=own),
             chance=self.chance,
             half_sample=self._half_sample,
         )

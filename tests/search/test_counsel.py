@@ -139,6 +139,9 @@ def test_ratios_compare_the_forms_of_one_network(facts):
     assert ratio.mean == pytest.approx(sum(expected) / 2)
     back = lessons.standing(()).ratios["model_bytes: int8 > float32"]
     assert back.mean == pytest.approx(-ratio.mean)
+    own = lessons.standing((), Compression(precision="int8")).ratios
+    assert own["model_bytes: int8 > float32"] == back
+    assert all(": int8 > " in name for name in own), "a trial is told what it needs"
 
 
 def curve(*averaged):
