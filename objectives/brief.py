@@ -11,10 +11,12 @@ class Brief(Value):
     `siblings` are the other compressions that the trained network is offered in, in the order in which they
     are tried. `standing` says what a trial has to show to join the front; without it nothing is stopped
     and every sibling is made. With `audit`, what would be stopped is finished all the same, to learn whether
-    the rule was right.
+    the rule was right. `within_s` are the seconds that the study has left, where it has an end: a fine-tuning
+    that would go on after it is not begun.
     """
 
     siblings: tuple[Compression, ...] = ()
     standing: Standing | None = None
     stopping: bool = False
     audit: bool = False
+    within_s: float | None = None

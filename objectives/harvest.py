@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from objectives.adapt import SLIMMING_SHARE
@@ -88,6 +89,7 @@ class Harvest:
             candidate.compression,
             known,
         )
+        self._within_s = inf if brief.within_s is None else brief.within_s
         self._siblings = [candidate.model_copy(update={"compression": c}) for c in brief.siblings]
 
     def forms(self) -> tuple[Harvested, ...]:
@@ -97,7 +99,8 @@ class Harvest:
         budget_s, spent_s = TUNED_SHARE * self._clock.seconds.get("train", 0.0), 0.0
         while left:
             sibling = left.pop(0)
-            if spent_s + self._cost_s(sibling) > budget_s or self._chance(sibling) < TUNED_CHANCE:
+            left_s = min(budget_s - spent_s, self._within_s - self._clock.elapsed_s)
+            if self._cost_s(sibling) > left_s or self._chance(sibling) < TUNED_CHANCE:
                 continue
             start = time.perf_counter()
             found += self._read([self._made(sibling)])

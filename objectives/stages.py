@@ -50,6 +50,12 @@ class Clock:
     """Seconds by stage, added up over a trial."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    _start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the trial began."""
+        return time.perf_counter() - self._start
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

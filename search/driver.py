@@ -164,8 +164,13 @@ class Driver:
 
     @property
     def _in_time(self) -> bool:
+        return self._within_s is None or self._within_s > 0
+
+    @property
+    def _within_s(self) -> float | None:
+        """The seconds that are left, where the plan says how many there are."""
         limit_s = self._facts.plan.timeout_s
-        return limit_s is None or self._clock.now() - self._start < limit_s
+        return None if limit_s is None else limit_s - (self._clock.now() - self._start)
 
     def _ask(self) -> bool:
         """Ask once; return whether it makes sense to ask again before anything comes back."""
@@ -198,7 +203,8 @@ class Driver:
             self._executor.submit(asked.number, asked.candidate)
             return
         brief = self._counsel.brief(asked.number, asked.candidate, asked.params, self._tally.front)
-        self._executor.submit(asked.number, asked.candidate, brief)
+        told = brief.model_copy(update={"within_s": self._within_s})
+        self._executor.submit(asked.number, asked.candidate, told)
 
     def _under_way(self) -> set[str]:
         seated = [*self._running.values(), *(running for running, _ in self._suspects)]

@@ -33,7 +33,7 @@ OWN = ("objectives", "name", "workers", "timeout_s")
 @click.option("--objective", "objectives", multiple=True, metavar="NAME", help="What is optimised there.")
 @click.option("--name", metavar="NAME", help="Of the new study.")
 @click.option("--workers", type=int, metavar="N", help="Trials at once (default: one per core).")
-@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Ask for nothing new after it.")
+@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Begin nothing new after it.")
 @limit_options
 @lambda function: add(function, FIRMWARE_OPTIONS)
 @connection_options

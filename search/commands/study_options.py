@@ -85,7 +85,7 @@ PLAN_OPTIONS = (
         help="At the end, train the N best of the front again with fresh seeds.",
     ),
     click.option(
-        "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Ask for nothing new after this time."
+        "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Begin nothing new after this time."
     ),
     click.option("--workers", type=int, metavar="N", help="Trials at once (default: one per core)."),
     click.option(

@@ -110,6 +110,13 @@ def test_a_fine_tuning_that_fails_is_not_tried_for_each_precision(harvested, mon
     assert len(tried) == 1
 
 
+@pytest.mark.parametrize(("within_s", "tuned"), [(0.0, False), (0.01, False), (1e4, True), (None, True)])
+def test_no_fine_tuning_goes_on_after_the_study(harvested, within_s, tuned):
+    """A conversion takes no time worth speaking of; what is trained already is offered."""
+    outcome, _, _ = harvested((INT8, HALF), dense(16, learning_rate=1e-2, epochs=12), within_s=within_s)
+    assert {made.compression for made in outcome.evidence.harvest} == ({INT8, HALF} if tuned else {INT8})
+
+
 def test_all_forms_are_measured_in_one_go(harvested):
     class Counting(Steady):
         def __init__(self):

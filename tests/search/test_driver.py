@@ -22,12 +22,14 @@ from objectives.outcome import Failed, Infeasible, Measured, Stopped
 from search.asking import Asker
 from search.book import Book
 from search.clock import REAL, Clock, FakeClock
+from search.counsel import Counsel
 from search.driver import MOST_GIVEN_UP, PATIENCE, Driver
 from search.errors import NothingFits, Paused, StudyError
 from search.front import front
 from search.ledger import MemoryLedger
 from search.limits import METRICS
 from search.storage import Facts, create, open_storage, read_study, read_trials, write_facts
+from search.strategies import Strategy
 from search.telling import MOST_RETRIES, requeue
 
 TrialState = optuna.trial.TrialState
@@ -42,9 +44,11 @@ class Bench:
         self.study.sampler = optuna.samplers.RandomSampler(seed=1)  # the loop is tested, not the search
         write_facts(self.study, facts)
 
-    def driver(self, executor: Any, clock: Clock = REAL) -> Driver:
-        book = Book(self.study, self.facts, Asker(self.space, self.facts))
-        return Driver(book, executor, self.ledger, self.screen, clock=clock)
+    def driver(self, executor: Any, clock: Clock = REAL, strategy: Strategy | None = None) -> Driver:
+        asker = Asker(self.space, self.facts)
+        counsel = Counsel(asker, self.facts, strategy, ()) if strategy else None
+        book = Book(self.study, self.facts, asker)
+        return Driver(book, executor, self.ledger, self.screen, counsel, clock=clock)
 
     def run(self, answer: Any = None, capacity: int = 2) -> TableExecutor:
         executor = TableExecutor(answer or table(self.facts.plan.goals), capacity)
@@ -244,6 +248,22 @@ def test_the_time_limit_is_kept(bench):
     study = bench(trials=500, timeout_s=60)
     study.driver(TableExecutor(table(study.facts.plan.goals)), Ticking()).run()
     assert 0 < study.states["measured"] < 60
+
+
+def test_a_worker_is_told_how_long_the_study_goes_on(bench):
+    clock, executors = FakeClock(), []
+    for limit_s in (60.0, None):
+        study = bench(trials=5, timeout_s=limit_s)
+
+        def answer(candidate, study=study):
+            clock.advance(25)
+            return table(study.facts.plan.goals)(candidate)
+
+        executors.append(TableExecutor(answer, capacity=1))
+        study.driver(executors[-1], clock, Strategy(harvest=True)).run()
+    limited, endless = ([brief.within_s for brief in one.briefs.values()] for one in executors)
+    assert limited == [60, 35, 10]
+    assert endless == [None] * 5
 
 
 def test_the_status_counts_and_knows_the_best(bench):
