@@ -206,8 +206,9 @@ def adapted(
         if network is not None and adapter.watch is not None:
             last = network.trained.curve[-1].epoch if network.trained.curve else 1
             adapter.watch.between(network.trained.value, count - 1, last)
+        start = time.perf_counter()
         network = adapter.base(stage) if network is None else adapter.next(network, stage)
-        store.put(name(stage), network.trained)
+        store.put(name(stage), replace(network.trained, seconds=time.perf_counter() - start))
     assert network is not None  # there is always a base
     return network
 

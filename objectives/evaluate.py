@@ -182,6 +182,10 @@ class Evaluator:
         by_fold = [fold.stage_values(candidate, self._weights) for fold in self._folds]
         return tuple(float(np.mean(values)) for values in zip(*by_fold, strict=False))
 
+    def training_s(self, candidate: Candidate) -> float:
+        """Return what the training of the candidate's network took over all folds, in whichever trial."""
+        return sum(fold.training_s(candidate, self._weights) for fold in self._folds)
+
     def make(self, candidate: Candidate, clock: Clock, watch: Watch | None = None) -> Made:
         """Train, compress and convert, as far as it is not done yet, and keep the file.
 

@@ -1,7 +1,7 @@
 """Goals: what is optimised, what is limited, and how far from a limit something is."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -59,7 +59,7 @@ class Violation(Value):
     excess: Annotated[float, Field(gt=0)]
 
 
-def violations(goals: tuple[Goal, ...], values: Mapping[str, float]) -> tuple[Violation, ...]:
+def violations(goals: Sequence[Goal], values: Mapping[str, float]) -> tuple[Violation, ...]:
     """List the limits that known values break. What is not known breaks nothing.
 
     The value of a goal with `limit_on` other than min is looked up as `latency_median_ms` or

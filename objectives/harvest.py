@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from objectives.adapt import SLIMMING_SHARE
-from objectives.goals import Direction, Goal
+from objectives.goals import Direction, Goal, violations
 from objectives.outcome import Evidence, Harvested
 from objectives.standing import Standing, chance, error_of, needed
 from objectives.stopping import Figures, Prospects
@@ -70,11 +70,15 @@ class Workbench(Protocol):
     def values(self, candidate: Candidate) -> tuple[float, ...]:
         """Return the mean metric of the float network after each stage that is kept."""
 
+    def training_s(self, candidate: Candidate) -> float:
+        """Return what the training of the candidate's network took, in whichever trial that was."""
+
 
 class Harvest:
     """Makes the other forms of one trial's network; `known` are the figures of the candidate's own form.
 
-    `own` are all figures of that form, where it was measured: a form that it dominates is not made.
+    `own` are all figures of that form, where it was measured: a form that it dominates is not made, unless
+    it breaks a limit itself.
     """
 
     def __init__(
@@ -82,7 +86,7 @@ class Harvest:
     ) -> None:
         self._bench, self._candidate, self._clock = bench, candidate, clock
         standing = brief.standing or Standing()
-        points = (dict(own),) if "accuracy" in own else ()
+        points = (dict(own),) if "accuracy" in own and not violations(bench.goals, own) else ()
         self._prospects = Prospects(
             standing.model_copy(update={"front": (*standing.front, *points)}),
             bench.goals,
@@ -96,11 +100,11 @@ class Harvest:
         """Return the forms that were made. Whatever goes wrong costs the form alone."""
         left = list(self._siblings)
         found = self._conversions(left)
-        budget_s, spent_s = TUNED_SHARE * self._clock.seconds.get("train", 0.0), 0.0
+        training_s, spent_s = self._bench.training_s(self._candidate), 0.0
         while left:
             sibling = left.pop(0)
-            left_s = min(budget_s - spent_s, self._within_s - self._clock.elapsed_s)
-            if self._cost_s(sibling) > left_s or self._chance(sibling) < TUNED_CHANCE:
+            left_s = min(TUNED_SHARE * training_s - spent_s, self._within_s - self._clock.elapsed_s)
+            if self._cost_s(sibling, training_s) > left_s or self._chance(sibling) < TUNED_CHANCE:
                 continue
             start = time.perf_counter()
             found += self._read([self._made(sibling)])
@@ -133,11 +137,11 @@ class Harvest:
         # An equal one would be no gain: half a sample more is needed.
         return chance(error, prospect.least + half_sample, direction, prospect.gap, half_sample=half_sample)
 
-    def _cost_s(self, sibling: Candidate) -> float:
-        """Return what the fine-tuning that is missing takes, by the epochs of this trial's training."""
+    def _cost_s(self, sibling: Candidate, training_s: float) -> float:
+        """Return what the fine-tuning that is missing takes, by the epochs of the network's training."""
         missing = sibling.compression.levers[max(0, len(self._bench.values(sibling)) - 1) :]
         shares = (SLIMMING_SHARE if lever == "slim" else FINE_TUNING_SHARE for lever in missing)
-        return sum(shares) * self._clock.seconds.get("train", 0.0)
+        return sum(shares) * training_s
 
     def _made(self, sibling: Candidate) -> Made | Harvested:
         try:
@@ -185,7 +189,7 @@ class Harvest:
     def _take_in(self, values: dict[str, float]) -> None:
         """Let what was measured stand beside the front for the forms that follow."""
         wanted = {goal.metric for goal in self._bench.goals if goal.objective}
-        if wanted <= values.keys():
+        if wanted <= values.keys() and not violations(self._bench.goals, values):
             before = self._prospects
             standing = before.standing.model_copy(update={"front": (*before.standing.front, values)})
             self._prospects = Prospects(standing, before.goals, before.about, before.known)

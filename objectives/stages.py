@@ -157,6 +157,10 @@ class FoldWork:
             values.append(value)
         return tuple(values)
 
+    def training_s(self, candidate: Candidate, store: WeightStore) -> float:
+        """Return what the training of the candidate's network took, in whichever trial that was."""
+        return store.seconds(self._name(candidate.stages[0])) or 0.0
+
     def _network(
         self, candidate: Candidate, inlet: Inlet, store: WeightStore, clock: Clock, watch: Watch | None
     ) -> Network:

@@ -1,6 +1,6 @@
 """Training: a whole epoch is one graph over data held in memory, or over chunks that fit it.
 
-The recipe makes few epochs count: a short linear warm-up, the full rate until half of them are over, then a
+The recipe makes few epochs count: a short linear warm-up, the full rate for six tenths of them, then a
 straight line to zero (Hägele et al. 2024, "Scaling laws and compute-optimal training beyond fixed training
 durations"), He initialisation, and BatchNorm statistics that keep up (see `build.py`).
 """

@@ -24,13 +24,14 @@ class Trained:
     """What a stage leaves behind: weights in the network's own order, and the learning curve.
 
     `value` is the study's metric on validation data at these weights; `low_bit` names the layers that
-    were trained for 4-bit weights.
+    were trained for 4-bit weights; `seconds` is what the stage alone took.
     """
 
     weights: Weights
     curve: tuple[Epoch, ...]
     value: float
     low_bit: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 class WeightStore:
@@ -59,9 +60,16 @@ class WeightStore:
 
     def value(self, digest: str) -> float | None:
         """Return the metric of what is kept under a digest, or None; its weights are not read."""
+        return self._figure(digest, "value")
+
+    def seconds(self, digest: str) -> float | None:
+        """Return what a stage took, or None where it is not kept or nobody took the time."""
+        return self._figure(digest, "seconds")
+
+    def _figure(self, digest: str, name: str) -> float | None:
         try:
             with np.load(self._path(digest), allow_pickle=False) as arrays:
-                return float(arrays["value"])
+                return float(arrays[name])
         except (OSError, BadZipFile, EOFError, KeyError, ValueError):
             return None
 
@@ -90,7 +98,8 @@ def _packed(trained: Trained) -> bytes:
     rows = [(p.epoch, p.loss, p.valid, np.nan if p.averaged is None else p.averaged) for p in trained.curve]
     curve = np.array(rows, np.float64).reshape(-1, 4)
     low_bit = np.array(trained.low_bit, dtype=np.str_)
-    np.savez(buffer, *trained.weights, curve=curve, value=np.float64(trained.value), low_bit=low_bit)
+    figures = {"value": np.float64(trained.value), "seconds": np.float64(trained.seconds)}
+    np.savez(buffer, *trained.weights, curve=curve, low_bit=low_bit, **figures)
     return buffer.getvalue()
 
 
@@ -99,8 +108,9 @@ def _unpacked(data: bytes) -> Trained:
         count = sum(name.startswith("arr_") for name in arrays.files)
         weights = [arrays[f"arr_{i}"] for i in range(count)]
         rows, value, low_bit = arrays["curve"].tolist(), float(arrays["value"]), arrays["low_bit"].tolist()
+        seconds = float(arrays["seconds"]) if "seconds" in arrays.files else 0.0  # as earlier versions
     curve = tuple(_point(*row) for row in rows)
-    return Trained(weights, curve, value, tuple(low_bit))
+    return Trained(weights, curve, value, tuple(low_bit), seconds)
 
 
 def _point(epoch: float, loss: float, valid: float, averaged: float = math.nan) -> Epoch:

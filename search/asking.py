@@ -57,9 +57,8 @@ class Asker:
         return self._wanted
 
     def made(self, chooser: Chooser) -> Candidate:
-        """Return the candidate that a chooser leads to; what it raises passes."""
-        pick = Pick(_Within(chooser, self._wanted), self._asked)
-        return canonical(_candidate(self._space.suggest(pick, self._problem)), self._problem)
+        """Return the candidate that a chooser leads to. Raises as `candidate` does."""
+        return candidate_of(self._space, Pick(_Within(chooser, self._wanted), self._asked), self._problem)
 
     def candidate(self, trial: optuna.Trial) -> Candidate:
         """Return the trial's candidate, canonical. Raises Declined, and StudyError where the space fails."""

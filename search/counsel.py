@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from objectives.brief import Brief
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from search.strategies import Strategy
     from spaces.candidate import Candidate, Compression
 
+Known = Callable[[str], TrialRecord | None]
+"""Tells of a candidate's digest which trial it is, if it is one."""
 UNNUMBERED = 2**31
 """Where the numbers begin that forms have until they are trials."""
 
@@ -52,9 +54,14 @@ class Counsel:
         self.lessons.recall(checks(trials, facts.plan.goals))
 
     def brief(
-        self, number: int, candidate: Candidate, params: Mapping[str, Any], best: Sequence[TrialRecord]
+        self,
+        number: int,
+        candidate: Candidate,
+        params: Mapping[str, Any],
+        best: Sequence[TrialRecord],
+        known: Known = lambda _: None,
     ) -> Brief:
-        """Return what to tell a worker of the study and of the forms that are wanted."""
+        """Return what to tell a worker of the study and of the wanted forms that are not `known` yet."""
         strategy = self._strategy
         # What is only carried over is not trained, and its forms are carried over themselves.
         if self._facts.plan.only_carried or not (strategy.harvest or strategy.stopping):
@@ -64,26 +71,35 @@ class Counsel:
             wanted = self._offers(candidate, params)
             self._offered[number] = wanted
         return Brief(
-            siblings=tuple(c for c, offer in wanted.items() if offer.candidate.digest not in self.stock),
+            siblings=tuple(c for c, offer in wanted.items() if not self._is_known(offer.candidate, known)),
             standing=self.lessons.standing(best, candidate.compression),
             stopping=strategy.stopping,
             audit=self._is_audit(number),
         )
 
-    def reaped(self, trial: TrialRecord, params: Mapping[str, Any]) -> tuple[Reaped, ...]:
-        """Return the forms of a trial's network that no other form dominates; the rest is put in stock."""
-        offered = self._offered.pop(trial.number, None)
-        if trial.candidate is None or not trial.evidence.harvest:
+    def reaped(
+        self, trial: TrialRecord, params: Callable[[], Mapping[str, Any]], known: Known
+    ) -> tuple[Reaped, ...]:
+        """Return the forms of a trial's network that are no trials yet and that no other form dominates.
+
+        The rest is put in stock. `params` tells what the sampler chose for the trial, where that is needed.
+        """
+        offered, forms = self._offered.pop(trial.number, None), tuple(forms_of(trial, self._facts))
+        best = {form.number for form in front((trial, *forms), self._facts.plan.goals)} if forms else set()
+        self._put_in_stock(form for form in forms if form.number not in best)
+        new = [
+            form
+            for form in forms
+            if form.number in best and form.candidate and not known(form.candidate.digest)
+        ]
+        if not new or trial.candidate is None:
             return ()
         if offered is None:
-            offered = self._offers(trial.candidate, params)
-        forms = tuple(forms_of(trial, self._facts))
-        best = {form.number for form in front((trial, *forms), self._facts.plan.goals)}
-        self._put_in_stock(form for form in forms if form.number not in best)
+            offered = self._offers(trial.candidate, params())
         return tuple(
             Reaped(form, offered[form.candidate.compression])
-            for form in forms
-            if form.number in best and form.candidate and form.candidate.compression in offered
+            for form in new
+            if form.candidate and form.candidate.compression in offered
         )
 
     def audit(self, trial: TrialRecord, best: Sequence[TrialRecord]) -> None:
@@ -93,6 +109,10 @@ class Counsel:
 
     def _offers(self, candidate: Candidate, params: Mapping[str, Any]) -> dict[Compression, Offer]:
         return offers(self._asker, self._facts.plan, candidate, params)
+
+    def _is_known(self, candidate: Candidate, known: Known) -> bool:
+        digest = candidate.digest
+        return digest in self.stock or known(digest) is not None
 
     def _put_in_stock(self, forms: Iterator[TrialRecord] | Sequence[TrialRecord]) -> None:
         for form in forms:

@@ -19,6 +19,7 @@ from search.interrupts import uninterrupted
 from search.limiting import Utilisation
 from search.nearest import nearest
 from search.pace import Pace, spare
+from search.reaping import add_forms, make_up
 from search.status import Display, Status
 from search.storage import judged
 from search.tally import Tally
@@ -35,8 +36,6 @@ PATIENCE = 200
 """Asks in a row without a new candidate that fits, after which a study ends."""
 MOST_GIVEN_UP = 8
 """Candidates in a row that no worker outlived, after which it is hardly the candidates' fault."""
-MADE_UP = 4
-"""Of so many trials per worker it is looked whether a kill kept forms of theirs from being added."""
 TICK_S = 0.5
 BATCH_S = 0.25
 """For so long asks are gathered before they are written and begun, all of them in one transaction."""
@@ -109,7 +108,8 @@ class Driver:
         known = self.record
         self._ledger.record(known, known.trials)  # whatever a kill kept from it
         if self._counsel is not None:
-            self._make_up(self._counsel)
+            for form in make_up(self._book, self._counsel, self._tally):
+                self._take_note(form)
         while True:
             with self._use.driving():
                 self._fill_seats()
@@ -188,7 +188,7 @@ class Driver:
             return True
         if asked.digest in self._under_way():
             self._book.decline(asked, "the same candidate is under way", steer_away=False)
-            return bool(self._suspects)
+            return bool(self._suspects or self._answered)  # else nobody would come back
         self._book.begin(asked)
         self._ahead.append(asked)
         return True
@@ -202,7 +202,8 @@ class Driver:
         if self._counsel is None:
             self._executor.submit(asked.number, asked.candidate)
             return
-        brief = self._counsel.brief(asked.number, asked.candidate, asked.params, self._tally.front)
+        known, best = self._tally.known, self._tally.front
+        brief = self._counsel.brief(asked.number, asked.candidate, asked.params, best, known)
         told = brief.model_copy(update={"within_s": self._within_s})
         self._executor.submit(asked.number, asked.candidate, told)
 
@@ -246,24 +247,9 @@ class Driver:
     def _harvest(self, counsel: Counsel, trial: TrialRecord, params: Mapping[str, Any]) -> None:
         """Learn from a trial that ended, and add the other forms of its network that are worth it."""
         counsel.lessons.learn(trial)
-        self._add_forms(counsel, trial, params)
+        for form in add_forms(self._book, counsel, self._tally, trial, lambda: params):
+            self._take_note(form)
         counsel.audit(trial, self._tally.front)
-
-    def _make_up(self, counsel: Counsel) -> None:
-        """Add the forms that a kill left out, which can be those of the newest trials alone."""
-        reaped = [trial for trial in self._tally.trials if trial.evidence.harvest]
-        for trial in reaped[-MADE_UP * self._executor.capacity :]:
-            self._add_forms(counsel, trial, self._book.params(trial.number))
-
-    def _add_forms(self, counsel: Counsel, trial: TrialRecord, params: Mapping[str, Any]) -> None:
-        for form, offer in counsel.reaped(trial, params):
-            assert form.outcome is not None  # what has none is not reaped
-            if self._tally.known(offer.candidate.digest):
-                continue
-            number = self._book.add(
-                trial.number, offer.candidate, offer.params, offer.distributions, form.outcome
-            )
-            self._take_note(form.model_copy(update={"number": number}))
 
     def _suspect(self, running: _Running, outcome: Failed) -> None:
         """Put a candidate aside that no worker outlived; it still runs, as far as the study knows.
@@ -295,10 +281,10 @@ class Driver:
     def _conclude(self) -> None:
         if self._barren < PATIENCE:
             return
-        if not self._news and self._tally.any_measured:
+        if self._news < PATIENCE / 2 and self._tally.any_measured:
             self._display.say(
-                f"{PATIENCE} asks in a row were repetitions: the space is searched through, or the sampler "
-                "is done with it"
+                f"of {PATIENCE} asks in a row {PATIENCE - self._news} were repetitions: the space is "
+                "searched through, or the sampler is done with it"
             )
             return
         raise NothingFits(nearest(self._tally.trials, self._book.name, PATIENCE))

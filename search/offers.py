@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from search.asking import Declined
 from search.chooser import distribution
 from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
 from spaces.forms import other_forms
@@ -23,7 +24,7 @@ class Offer(NamedTuple):
     distributions: Mapping[str, Any]
 
 
-class _Unanswered(LookupError):
+class _Unanswered(Declined):
     """The space asks what the asked candidate was not asked."""
 
 
@@ -54,7 +55,7 @@ def offers(
         try:
             chooser = Recorder(_Answers(answers))
             form = asker.made(chooser)
-        except _Unanswered:
+        except Declined:
             continue
         same = form.model_copy(update={"compression": candidate.compression})
         if same == candidate and form != candidate and form.compression not in found:

@@ -24,6 +24,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from objectives.canonical import least_bytes
+from objectives.goals import violations
 from objectives.outcome import Measured, Outcome, Stopped
 from search.asking import Asker, Declined
 from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Known, limits_of, losses, nondominated
@@ -152,7 +153,7 @@ class Preselect:
 
     def _allowed(self, known: Known) -> bool:
         """Tell whether a candidate may keep every limit, as far as is known."""
-        return all(g.violation(known.values[g.metric]) <= 0 for g in self._goals if g.metric in known.values)
+        return not violations(self._goals, known.values)
 
     def _make_more(self, front: Sequence[Known]) -> None:
         """Make new candidates, and keep those that may be allowed."""

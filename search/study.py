@@ -29,10 +29,12 @@ from search.ledger import sync
 from search.places import Places
 from search.plan import StudyPlan
 from search.prepared import Prepared
+from search.reaping import make_up
 from search.samplers import seed_at
 from search.status import Display, counted
 from search.storage import Facts, reaching, read_facts, read_study, read_trials
 from search.strategies import strategy_of
+from search.tally import Tally
 from search.telling import requeue
 from search.trial import StudyRecord
 
@@ -174,6 +176,8 @@ def _finished(
     changed: bool,
 ) -> StudyRecord:
     """Return a study that has its trials: its front confirmed, and the view of it renewed if it `changed`."""
+    if changed:
+        _make_up(prepared, study, facts)
     record, places = read_study(study), prepared.places
     pending = unconfirmed(record, prepared.device, ArtifactStore(places.home.artifacts))
     if not pending and not changed:
@@ -183,6 +187,15 @@ def _finished(
             sync(record, ledger)
         _confirm(prepared, study, setting_of(facts, places.home, places.connection), pools, ledger, display)
     return read_study(study)
+
+
+def _make_up(prepared: Prepared, study: optuna.Study, facts: Facts) -> None:
+    """Let those forms of the study's networks be trials that are worth it now."""
+    book = Book(study, facts, Asker(prepared.space, facts))
+    counsel = Counsel(book.asker, facts, strategy_of(facts.plan), book.finished())
+    tally = Tally(book.name, facts, book.finished())
+    for form in make_up(book, counsel, tally):
+        tally.note(form)
 
 
 def _confirm(

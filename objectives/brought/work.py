@@ -89,6 +89,10 @@ class BroughtWork:
         """Return nothing: what a form of such a network costs is not learnt from its stages."""
         return ()
 
+    def training_s(self, candidate: Candidate, store: WeightStore) -> float:  # noqa: ARG002 - the seam's
+        """Return nothing: whoever brought the network trained it."""
+        return 0.0
+
     def blank(self, candidate: Candidate) -> bytes:
         """Return the file of the network as it was brought: it weighs about what an adapted one weighs."""
         return self._made(candidate)[0]

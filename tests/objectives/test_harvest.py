@@ -13,7 +13,9 @@ from objectives import adapt
 from objectives.brief import Brief
 from objectives.evaluate import Evaluator
 from objectives.goals import Goal
-from objectives.outcome import Measured, Stopped
+from objectives.harvest import Harvest
+from objectives.outcome import Infeasible, Measured, Stopped
+from objectives.stages import Clock
 from objectives.standing import Spread, Standing
 from spaces.candidate import Compression
 from spaces.forms import shape_of, steps_of
@@ -115,6 +117,43 @@ def test_no_fine_tuning_goes_on_after_the_study(harvested, within_s, tuned):
     """A conversion takes no time worth speaking of; what is trained already is offered."""
     outcome, _, _ = harvested((INT8, HALF), dense(16, learning_rate=1e-2, epochs=12), within_s=within_s)
     assert {made.compression for made in outcome.evidence.harvest} == ({INT8, HALF} if tuned else {INT8})
+
+
+@pytest.mark.parametrize("within_s", [0.0, 1e4])
+def test_what_a_fine_tuning_takes_is_known_of_a_network_that_was_kept(harvested, within_s):
+    network = dense(16, learning_rate=1e-2, epochs=12)
+    _, _, one = harvested((), network)
+    kept = network.model_copy(update={"compression": INT8})
+    brief = Brief(siblings=(HALF,), standing=Standing(), within_s=within_s)
+    outcome = one.evaluate(kept, brief)
+    assert "train" not in outcome.evidence.seconds
+    assert one.training_s(kept) == one.training_s(network) > 0
+    assert len(outcome.evidence.harvest) == (within_s > 0)
+
+
+def test_what_breaks_a_limit_itself_keeps_no_form_from_being_made(harvested):
+    """Deflated bytes are known only of what was trained: the float32 file has too many of them."""
+    goals = (*GOALS, Goal(metric="compressed_bytes", direction="minimize", objective=False, limit=5e3))
+    slow = {"latency_ms: float32 > int8": Spread(mean=1.0, deviation=0.0, count=9)}
+    worse = {"int8": Spread(mean=2.0, deviation=0.01, count=9)}
+    goals = tuple(g for g in goals if g.metric != "model_bytes")
+    standing = Standing(ratios=slow, gaps=worse)
+    outcome, _, _ = harvested((INT8,), dense(16, learning_rate=1e-2), standing=standing, goals=goals)
+    assert isinstance(outcome, Infeasible)
+    (made,) = outcome.evidence.harvest
+    assert made.error is None
+    wide = tuple(g.model_copy(update={"limit": 1e6}) if g.limit else g for g in goals)
+    outcome, _, _ = harvested((INT8,), dense(16, learning_rate=1e-2), standing=standing, goals=wide)
+    assert outcome.evidence.harvest == ()  # it is dominated by what ships
+
+
+def test_only_forms_that_keep_the_limits_are_there_to_be_beaten(harvested):
+    limited = tuple(g.model_copy(update={"limit": 3e3}) if g.metric == "model_bytes" else g for g in GOALS)
+    _, _, one = harvested((), goals=limited)
+    harvest = Harvest(one, BASE, Brief(standing=Standing()), {}, {}, Clock())
+    for size in (4e3, 2e3):
+        harvest._take_in({"accuracy": 0.9, "latency_ms": 0.1, "model_bytes": size})
+    assert [point["model_bytes"] for point in harvest._prospects.standing.front] == [2e3]
 
 
 def test_all_forms_are_measured_in_one_go(harvested):

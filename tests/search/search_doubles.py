@@ -13,7 +13,7 @@ from hardware_profiles.connect import connect
 from hardware_profiles.measurement import Latency, Measurement, Source
 from objectives.brief import Brief
 from objectives.goals import Goal, violations
-from objectives.outcome import Evidence, Failed, Infeasible, Measured, Outcome
+from objectives.outcome import Evidence, Failed, Harvested, Infeasible, Measured, Outcome
 from objectives.setting import Setting
 from search.executors.base import NOTHING_KNOWN, Finished
 from search.home import Home
@@ -23,7 +23,7 @@ from search.prepared import Prepared
 from search.storage import Facts
 from search.tpe import ALIKE
 from search.trial import StudyRecord, TrialRecord
-from spaces.candidate import Candidate, Compression, Kind, Problem
+from spaces.candidate import Candidate, Compression, Kind, Precision, Problem
 from spaces.chooser import Choices, Integers, Pick, Reals
 from spaces.layers import Dense, Flatten
 
@@ -132,6 +132,52 @@ class TableExecutor:
 
     def close(self) -> None:
         self._waiting.clear()
+
+
+def evidence(candidate: Candidate, **changes: Any) -> Evidence:
+    """Return what a measured trial of the table shows, and what its network showed before its conversion."""
+    seen = measured(values := figures(candidate))
+    seen = seen.model_copy(update={"stages": (values["accuracy"] + 0.001,)})
+    return seen.model_copy(update=changes)
+
+
+def form(candidate: Candidate, precision: Precision, **changes: float) -> Harvested:
+    """Return what a worker brings back of another form: its figures are those of the table."""
+    other = candidate.model_copy(update={"compression": Compression(precision=precision)})
+    seen = measured({**figures(other), **changes})
+    return Harvested(
+        compression=other.compression,
+        measurements=seen.measurements,
+        latency=seen.latency,
+        artifact="1" * 64,
+        values=(figures(candidate)["accuracy"] + 0.001,),
+        seconds=0.5,
+    )
+
+
+class Harvesting(TableExecutor):
+    """Brings back, with each trial, every sibling that was asked for, from the table."""
+
+    def __init__(self, capacity=2, worse=()):
+        super().__init__(lambda c: Measured(evidence=evidence(c)), capacity)
+        self._worse = worse
+
+    def next(self, timeout_s):
+        number = self._waiting[-1][0] if self._waiting else None
+        finished = super().next(timeout_s)
+        if finished is None:
+            return None
+        asked = dict(self.submitted)[number]
+        made = tuple(
+            form(
+                asked,
+                c.precision,
+                **({"accuracy": 0.01, "model_bytes": 1e6} if c.precision in self._worse else {}),
+            )
+            for c in self.briefs[number].siblings
+        )
+        seen = finished.outcome.evidence.model_copy(update={"harvest": made})
+        return finished._replace(outcome=Measured(evidence=seen))
 
 
 class Screen:

@@ -4,7 +4,17 @@ import math
 
 import optuna
 import pytest
-from search_doubles import SOURCE, Screen, SmallSpace, TableExecutor, facts_of, figures, measured
+from search_doubles import (
+    SOURCE,
+    Harvesting,
+    Screen,
+    SmallSpace,
+    evidence,
+    facts_of,
+    figures,
+    form,
+    measured,
+)
 
 from hardware_profiles.measurement import Measurement
 from objectives.outcome import Doubt, Epoch, Harvested, Measured, Stopped
@@ -12,11 +22,14 @@ from search.asking import Asker
 from search.book import Book
 from search.counsel import Counsel, forms_of
 from search.driver import Driver
+from search.errors import StudyError
 from search.front import front
 from search.ledger import MemoryLedger
 from search.lessons import CHANCE, FEWEST_CURVES, TOLERATED, Lessons, about_frugality
+from search.limits import Limits
 from search.offers import offers
-from search.storage import create, open_storage, read_study, write_facts
+from search.rejudge import rejudge
+from search.storage import FACTS, create, open_storage, read_study, write_facts
 from search.strategies import Strategy, frugal, plain
 from search.trial import TrialRecord
 from spaces.candidate import Candidate, Compression
@@ -39,26 +52,6 @@ class FormSpace(SmallSpace):
 def network(units: int, **compression) -> Candidate:
     layers = (Flatten(), Dense(units=units))
     return Candidate(architecture=layers, compression=Compression(**compression))
-
-
-def evidence(candidate: Candidate, **changes):
-    seen = measured(values := figures(candidate))
-    seen = seen.model_copy(update={"stages": (values["accuracy"] + 0.001,)})
-    return seen.model_copy(update=changes)
-
-
-def form(candidate: Candidate, precision: str, **changes) -> Harvested:
-    """Return what a worker brings back of another form: its figures are those of the table."""
-    other = candidate.model_copy(update={"compression": Compression(precision=precision)})
-    seen = measured({**figures(other), **changes})
-    return Harvested(
-        compression=other.compression,
-        measurements=seen.measurements,
-        latency=seen.latency,
-        artifact="1" * 64,
-        values=(figures(candidate)["accuracy"] + 0.001,),
-        seconds=0.5,
-    )
 
 
 def trial(number: int, candidate: Candidate, **changes) -> TrialRecord:
@@ -194,6 +187,31 @@ def test_a_space_that_asks_what_nobody_answered_has_no_forms(asker, facts):
     assert offers(asker, facts.plan, network(12), {"precision": "float32"}) == {}
 
 
+def test_forms_outside_of_this_calls_ranges_are_not_offered(facts):
+    narrower = facts.plan.model_copy(update={"ranges": {"precision": Choices(options=("float32", "int8"))}})
+    asker = Asker(FormSpace(), facts.model_copy(update={"plan": narrower}))
+    for precision, others in (("float32", {"int8"}), ("float16", {"float32", "int8"})):
+        params = {"units": 12, "precision": precision}
+        found = offers(asker, narrower, network(12, precision=precision), params)
+        assert {c.precision for c in found} == others
+    elsewhere = facts.plan.model_copy(update={"ranges": {"units": Integers(low=20, high=40)}})
+    asker = Asker(FormSpace(), facts.model_copy(update={"plan": elsewhere}))
+    assert offers(asker, elsewhere, network(12), {"units": 12, "precision": "float32"}) == {}
+
+
+def test_a_space_that_fails_in_another_form_is_named(asker, facts, monkeypatch):
+    monkeypatch.setattr(FormSpace, "suggest", lambda *_: 1 // 0)
+    with pytest.raises(StudyError, match=r"the space 'forms' cannot make a candidate \(ZeroDivisionError"):
+        offers(asker, facts.plan, network(12), {"units": 12, "precision": "float32"})
+
+
+def test_what_is_known_is_not_asked_for_again(asker, facts):
+    counsel, params = Counsel(asker, facts, frugal(), ()), {"units": 12, "precision": "float32"}
+    there = {network(12, precision="int8").digest: trial(3, network(12, precision="int8"))}
+    told = counsel.brief(0, network(12), params, (), there.get)
+    assert [c.precision for c in told.siblings] == ["float16"]
+
+
 def test_a_strategy_without_them_asks_for_no_forms_and_stops_nothing(asker, facts):
     params = {"units": 12, "precision": "float32"}
     told = Counsel(asker, facts, plain(), ()).brief(0, network(12), params, ())
@@ -215,42 +233,20 @@ def test_a_tenth_is_finished_to_check_the_rule_always_the_same_ones(asker, facts
     assert audited() == audited()
 
 
-class Harvesting(TableExecutor):
-    """Brings back, with each trial, every sibling that was asked for, from the table."""
-
-    def __init__(self, capacity=2, worse=()):
-        super().__init__(lambda c: Measured(evidence=evidence(c)), capacity)
-        self._worse = worse
-
-    def next(self, timeout_s):
-        number = self._waiting[-1][0] if self._waiting else None
-        finished = super().next(timeout_s)
-        if finished is None:
-            return None
-        asked = dict(self.submitted)[number]
-        made = tuple(
-            form(
-                asked,
-                c.precision,
-                **({"accuracy": 0.01, "model_bytes": 1e6} if c.precision in self._worse else {}),
-            )
-            for c in self.briefs[number].siblings
-        )
-        seen = finished.outcome.evidence.model_copy(update={"harvest": made})
-        return finished._replace(outcome=Measured(evidence=seen))
-
-
 @pytest.fixture
 def drive(facts, tmp_path):
     """Run a study of the form space, or take it up; return it and its executor."""
 
-    def run(trials, executor, strategy=None, name="one"):
+    def run(trials, executor, strategy=None, name="one", **plan):
         storage = open_storage(f"sqlite:///{tmp_path / 'studies.db'}")
-        known = facts.model_copy(update={"plan": facts.plan.model_copy(update={"trials": trials})})
+        plan = facts.plan.model_copy(update={"trials": trials, **plan})
+        known = facts.model_copy(update={"plan": plan})
         if name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
         else:
             study = create(storage, name, known.plan.goals)
+        if FACTS in study.user_attrs:
+            study = rejudge(study, known)
         study.sampler = optuna.samplers.RandomSampler(seed=trials)
         write_facts(study, known)
         asker = Asker(FormSpace(), known)
@@ -320,6 +316,45 @@ def test_a_kill_between_a_trial_and_its_forms_loses_none(drive, facts, asker):
     copied.add_trials([t for t in study.get_trials() if "parent" not in t.user_attrs])
     cut, _, _ = drive(3, Harvesting(), name="two")
     assert {t.candidate.digest for t in cut.trials} == whole
+
+
+def test_a_kill_loses_no_forms_where_fewer_options_are_wanted_now(drive):
+    """Those outside of the ranges stay what they are: known, and no trials."""
+    record, study, _ = drive(6, Harvesting())
+    copied = create(study._storage, "two", record.goals)
+    copied.add_trials([t for t in study.get_trials() if "parent" not in t.user_attrs])
+    cut, _, _ = drive(6, Harvesting(), name="two", ranges={"precision": Choices(options=("float32", "int8"))})
+    whole = {t.candidate.digest for t in record.trials if t.candidate.compression.precision != "float16"}
+    assert whole <= {t.candidate.digest for t in cut.trials}
+    assert all(t.candidate.compression.precision != "float16" for t in cut.trials if t.parent is not None)
+
+
+@pytest.mark.parametrize("limits", [(900, 9000), (9000, 900)])
+def test_with_other_limits_other_forms_are_trials(drive, facts, limits):
+    for bound in limits:
+        record, _, _ = drive(12, Harvesting(), limits=Limits(model_bytes=bound))
+    asked = [t for t in record.trials if t.evidence.harvest]
+    assert len(asked) == 12
+    expected = set()
+    for one in asked:
+        forms = forms_of(one, facts.model_copy(update={"plan": record.plan}))
+        best = front((one, *forms), record.goals)
+        expected |= {t.candidate.digest for t in best if t.number != one.number}
+    there = {t.candidate.digest for t in record.trials}
+    assert expected and expected <= there
+
+
+def test_forms_asked_for_twice_in_a_row_do_not_end_a_study(drive, monkeypatch):
+    """One was answered from stock a moment ago, and is not written down yet."""
+    record, study, counsel = drive(2, Harvesting(worse=("float16", "int8")))
+    (digest, stocked), *_ = counsel.stock.items()
+    parent = record.trials[stocked.parent]
+    params = {"units": parent.candidate.architecture[-1].units}
+    params["precision"] = next(p for p in FORMS if network(params["units"], precision=p).digest == digest)
+    for _ in range(2):
+        study.enqueue_trial(params)
+    record, _, _ = drive(6, Harvesting(capacity=1))
+    assert sum(t.counts for t in record.trials) == 6
 
 
 def test_a_checked_trial_teaches_whether_the_rule_was_right(asker, facts):

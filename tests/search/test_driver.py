@@ -133,6 +133,14 @@ def test_a_space_searched_through_ends_the_study_with_a_word(bench):
     assert [text for text in study.screen.said if "repetitions" in text]
 
 
+def test_a_space_searched_through_ends_well_whatever_its_last_candidate_was(bench):
+    """Some did not fit; but what was asked for at the end was all known."""
+    study = bench(trials=100, widths=3)
+    study.run(lambda c: Failed(error="it became NaN") if units(c) == 3 else table()(c), capacity=1)
+    assert study.states == {"measured": 4, "failed": 2}
+    assert [text for text in study.screen.said if "repetitions" in text]
+
+
 def test_nothing_fits_names_the_limit_that_binds_and_the_nearest(bench):
     study = bench(trials=1000, widths=1000, limits={"accuracy": 0.5, "model_bytes": 400})
     with pytest.raises(NothingFits) as caught:

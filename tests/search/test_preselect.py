@@ -7,9 +7,9 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, figures, table, units
+from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, figures, measured, table, units
 
-from objectives.outcome import Evidence, Stopped
+from objectives.outcome import Evidence, Measured, Stopped
 from search import preselect
 from search.asking import Asker
 from search.book import Book
@@ -58,8 +58,9 @@ class Bench:
 
 @pytest.fixture
 def bench(make_study):
-    def make(trials, limits=None, **kwargs):
-        record = make_study([], data={"kind": "table", "input_shape": (4,)}, limits=limits or {})
+    def make(trials, limits=None, limit_on="min", **kwargs):
+        data = {"kind": "table", "input_shape": (4,)}
+        record = make_study([], data=data, limits=limits or {}, limit_on=limit_on)
         return Bench(record, trials, **kwargs)
 
     return make
@@ -100,6 +101,17 @@ def test_what_breaks_a_limit_for_sure_is_not_tried(bench):
     assert chosen
     submitted = dict(executor.submitted)
     assert all(figures(submitted[number])["model_bytes"] <= 20_000 for number in chosen)
+
+
+def test_what_broke_a_limit_on_another_statistic_is_not_there_to_be_beaten(bench):
+    study = bench(1, limits={"latency_ms": 1.0}, limit_on="p90")
+    chooser, space = study.preselect(), study.asker
+    for p90, allowed in ((0.9, True), (3.0, False)):
+        seen = measured({"accuracy": 0.9, "latency_ms": 0.4, "model_bytes": 900.0, "latency_p90_ms": p90})
+        candidate = space.made(answers := Recorder(lambda name, within: 7 if name == "units" else "int8"))
+        chooser.learn(candidate, answers.answers, Measured(evidence=seen))
+        (known,) = chooser._tried.values()
+        assert chooser._allowed(known) == allowed
 
 
 def test_a_study_taken_up_again_knows_what_was_tried(bench, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from search_doubles import TableExecutor, table, write_table
+from search_doubles import Harvesting, TableExecutor, table, write_table
 
 import search
 from objectives.errors import DataError
@@ -80,16 +80,15 @@ class Table:
         return [candidate for executor in self.made for _, candidate in executor.submitted]
 
 
+RANGES = {
+    "sparsity": 0.0, "l1": 1e-5, "l2": 1e-5, "dropout": 0.0, "layers": 1, "precision": ["float32", "int8"],
+}  # fmt: skip
+FORMS = RANGES | {"keep": 1.0, "clusters": 0, "quantization": "post-training"}
+"""With nothing but another precision to offer a network in."""
+
+
 def plan_of(data: Path, **changes) -> StudyPlan:
-    ranges = {
-        "sparsity": 0.0,
-        "l1": 1e-5,
-        "l2": 1e-5,
-        "dropout": 0.0,
-        "layers": 1,
-        "precision": ["float32", "int8"],
-    }
-    content = {"data": str(data), "name": "base", "ranges": ranges, **changes}
+    content = {"data": str(data), "name": "base", "ranges": RANGES, **changes}
     return make_plan(content)
 
 
@@ -266,6 +265,22 @@ def test_limits_that_change_judge_anew_here_and_in_optuna(home, data, model_byte
     assert optuna.load_study(study_name="base", storage=Home(home).studies_db).metric_names == [
         "accuracy", "latency_ms", "model_bytes",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("without", [{}, {"without": ["harvest"]}])
+def test_forms_that_keep_the_new_limits_become_trials_of_a_finished_study(tmp_path, data, without):
+    home = tmp_path / "home"
+    tight = plan_of(data, trials=4, ranges=FORMS, limits={"model_bytes": 900})
+    before = run_study(tight, home=home, executor=lambda _: Harvesting())
+    wide = plan_of(data, trials=4, ranges=FORMS, limits={"model_bytes": "1M"}, **without)
+    after = run_study(wide, home=home, executor=Table())  # and nobody works
+    found = {t.candidate.digest for t in after.trials} - {t.candidate.digest for t in before.trials}
+    assert found
+    assert points(after) == optunas(home)
+    forms = [t for t in after.trials if t.candidate.digest in found]
+    assert {t.state for t in forms} == {"measured"}
+    assert {t.parent for t in forms} <= {t.number for t in before.trials}
+    assert len(run_study(wide, home=home, executor=Table()).trials) == len(after.trials)
 
 
 def test_judging_anew_keeps_numbers_times_parameters_and_attributes(home, data):
