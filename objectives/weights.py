@@ -98,8 +98,8 @@ def _packed(trained: Trained) -> bytes:
     rows = [(p.epoch, p.loss, p.valid, np.nan if p.averaged is None else p.averaged) for p in trained.curve]
     curve = np.array(rows, np.float64).reshape(-1, 4)
     low_bit = np.array(trained.low_bit, dtype=np.str_)
-    figures = {"value": np.float64(trained.value), "seconds": np.float64(trained.seconds)}
-    np.savez(buffer, *trained.weights, curve=curve, low_bit=low_bit, **figures)
+    value, seconds = np.float64(trained.value), np.float64(trained.seconds)
+    np.savez(buffer, *trained.weights, curve=curve, value=value, low_bit=low_bit, seconds=seconds)
     return buffer.getvalue()
 
 

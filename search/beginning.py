@@ -11,6 +11,8 @@ from search.strategies import strategy_of
 from spaces.ladder import rungs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from search.plan import StudyPlan
     from search.prepared import Prepared
     from spaces.candidate import Problem
@@ -21,15 +23,18 @@ STEP = 4
 """Every how many rungs the ladder is climbed at first; what was left out follows."""
 
 
-def handed_to(prepared: Prepared) -> tuple[dict[str, Any], ...]:
-    """Return the parameters that another study hands on. Raises StudyError where it has none."""
+def handed_to(prepared: Prepared, say: Callable[[str], None]) -> tuple[dict[str, Any], ...]:
+    """Return the parameters that another study hands on. Raises StudyError where it has none.
+
+    `say` is told what of them is chosen anew, for it lies outside of the ranges.
+    """
     plan, places = prepared.plan, prepared.places
     if plan.source == prepared.name:
         raise StudyError(
             f"the study '{prepared.name}' is this very one, for it has the same device and goals; name "
             "another --device, or another --name"
         )
-    return () if plan.source is None else carried(places, plan, prepared.problem)
+    return () if plan.source is None else carried(places, plan, prepared.ranges, say)
 
 
 def ladder_of(prepared: Prepared, most: int) -> tuple[dict[str, Any], ...]:

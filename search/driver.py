@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from objectives.outcome import Failed, Outcome
@@ -36,6 +37,8 @@ PATIENCE = 200
 """Asks in a row without a new candidate that fits, after which a study ends."""
 MOST_GIVEN_UP = 8
 """Candidates in a row that no worker outlived, after which it is hardly the candidates' fault."""
+TUNED_WITHIN = 0.8
+"""The share of the time that a trial may take after which no fine-tuning of a harvest goes on."""
 TICK_S = 0.5
 BATCH_S = 0.25
 """For so long asks are gathered before they are written and begun, all of them in one transaction."""
@@ -164,13 +167,18 @@ class Driver:
 
     @property
     def _in_time(self) -> bool:
-        return self._within_s is None or self._within_s > 0
+        return self._left_s > 0
 
     @property
-    def _within_s(self) -> float | None:
-        """The seconds that are left, where the plan says how many there are."""
+    def _left_s(self) -> float:
+        """The seconds that the study goes on asking."""
         limit_s = self._facts.plan.timeout_s
-        return None if limit_s is None else limit_s - (self._clock.now() - self._start)
+        return inf if limit_s is None else limit_s - (self._clock.now() - self._start)
+
+    @property
+    def _within_s(self) -> float:
+        """The seconds within which a trial that begins now has to end its fine-tunings."""
+        return min(self._left_s, TUNED_WITHIN * self._facts.plan.trial_timeout_s)
 
     def _ask(self) -> bool:
         """Ask once; return whether it makes sense to ask again before anything comes back."""

@@ -73,6 +73,7 @@ class StudyPlan(Value):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     trials: Annotated[int, Field(ge=1)] = 100
     timeout_s: Annotated[float, Field(gt=0)] | None = None
+    trial_timeout_s: Annotated[float, Field(gt=0)] = 3600.0
     workers: Annotated[int, Field(ge=1)] | None = None
     name: str | None = None
     strategy: str = "frugal"

@@ -251,7 +251,7 @@ class Prepared:
     def _made(self, display: Display) -> optuna.Study:
         if self.device.runner is not None:
             display.say(f"measuring what the anchor model takes on {self.profile.title}")
-        handed_on = handed_to(self)
+        handed_on = handed_to(self, display.say)
         climbed = ladder_of(self, self.plan.trials - len(handed_on))
         facts = facts_of(self)
         if self.plan.only_carried:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,4 +30,4 @@ def make_up(book: Book, counsel: Counsel, tally: Tally) -> Iterator[TrialRecord]
     """Write down, and yield, the forms that no trial has: a kill came first, or the limits were others."""
     for trial in tuple(tally.trials):
         if trial.evidence.harvest:
-            yield from add_forms(book, counsel, tally, trial, lambda number=trial.number: book.params(number))
+            yield from add_forms(book, counsel, tally, trial, partial(book.params, trial.number))

@@ -169,17 +169,21 @@ class Pick:
     """Ranges by name and the chooser to ask: `pick("filters", 2)` is one value for `filters_2`.
 
     A range stored as `filters_2` goes before the family's own, `filters`. A range that leaves one
-    value is answered here, so that no sampler wastes a dimension on it.
+    value is answered here, so that no sampler wastes a dimension on it, and kept in `settled`.
     """
 
     def __init__(self, chooser: Chooser, ranges: Ranges) -> None:
         self._chooser = chooser
         self._ranges = ranges
+        self.settled: dict[str, Scalar] = {}
 
     def _value(self, family: str, index: int | None) -> Scalar:
-        within = self.range(family, index)
+        name, within = _name(family, index), self.range(family, index)
         only = single(within)
-        return self._chooser(_name(family, index), within) if only is None else only
+        if only is None:
+            return self._chooser(name, within)
+        self.settled[name] = only
+        return only
 
     def range(self, family: str, index: int | None = None) -> Integers | Reals | Choices:
         """Return the range that a value would be asked within."""

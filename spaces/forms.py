@@ -20,6 +20,20 @@ OFF: dict[Lever, dict[str, Scalar]] = {
 """What to answer in order to do without a lever."""
 
 
+def answers_of(compression: Compression) -> dict[str, Scalar]:
+    """Return what to answer in order to be led to a compression, whatever of it is asked."""
+    return {
+        "slim": "yes" if compression.keep < 1 else "no",
+        "keep": compression.keep,
+        "sparsity": compression.sparsity,
+        "cluster": "yes" if compression.clusters else "no",
+        "clusters": compression.clusters,
+        "precision": compression.precision,
+        "quantization": compression.quantization,
+        "int4_share": compression.int4_share,
+    }
+
+
 def steps_of(compression: Compression) -> tuple[str, ...]:
     """Name what is done to a trained network, in order; each may cost some of its accuracy."""
     names = {

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from search.commands.study import run_and_conclude
-from search.commands.study_options import FIRMWARE_OPTIONS, RUN_OPTIONS
+from search.commands.study_options import DEVICE_OPTIONS, FIRMWARE_OPTIONS, RUN_OPTIONS
 from search.options import (
     add,
     connection_of,
@@ -21,7 +21,7 @@ from search.options import (
     tracking_option,
 )
 
-OWN = ("objectives", "name", "workers", "timeout_s")
+OWN = ("objectives", "name", "workers", "timeout_s", "limit_on", "input_type", "threads")
 
 
 @click.command(
@@ -35,6 +35,7 @@ OWN = ("objectives", "name", "workers", "timeout_s")
 @click.option("--workers", type=int, metavar="N", help="Trials at once (default: one per core).")
 @click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Begin nothing new after it.")
 @limit_options
+@lambda function: add(function, DEVICE_OPTIONS)
 @lambda function: add(function, FIRMWARE_OPTIONS)
 @connection_options
 @lambda function: add(function, RUN_OPTIONS)
@@ -53,10 +54,11 @@ def retarget(
     **flags: Any,
 ) -> None:
     """Measure a study's networks for another device: its front there, without any training."""
+    from hardware_profiles.device import Device
+    from hardware_profiles.profile import load_profile
     from search.carried import of_study, plan_for
     from search.plan import make_plan, merged
 
-    flags.pop("dry_run", None)
     where = places(storage, tracking_uri, ray_address, connection_of(flags))
     given = {name: flags[name] for name in OWN if flags[name] not in (None, ())}
     given |= {f"limits.{name}": value for name, value in limits_of(flags).items()}
@@ -65,5 +67,7 @@ def retarget(
         for name, value in flags.items()
         if name.startswith("firmware__") and value is not None
     }
-    content = plan_for(of_study(where, study), study, device, trials)
+    source, profile = of_study(where, study), load_profile(device, where.devices)
+    runs = Device.at(profile, flags["threads"] or 1, where.connection).precisions
+    content = plan_for(source, study, device, trials, runs)
     run_and_conclude(where, make_plan(merged(content, given)), executor, to_json)

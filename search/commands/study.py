@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search.commands.forecast import show_forecast
-from search.commands.study_options import DATA_OPTIONS, FIRMWARE_OPTIONS, PLAN_OPTIONS, RUN_OPTIONS
+from search.commands.study_options import (
+    DATA_OPTIONS,
+    DRY_RUN_OPTION,
+    FIRMWARE_OPTIONS,
+    PLAN_OPTIONS,
+    RUN_OPTIONS,
+)
 from search.options import (
     add,
     as_json,
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 @limit_options
 @lambda function: add(function, FIRMWARE_OPTIONS)
 @connection_options
+@DRY_RUN_OPTION
 @lambda function: add(function, RUN_OPTIONS)
 @storage_option
 @tracking_option

@@ -2,6 +2,13 @@
 
 import click
 
+DEVICE_OPTIONS = (
+    click.option("--limit-on", metavar="STATISTIC", help="The latency limit bounds min, median or p90."),
+    click.option(
+        "--input-type", metavar="TYPE", help="float32 (raw values) or int8 (normalised by the caller)."
+    ),
+    click.option("--threads", type=int, metavar="N", help="Threads that the model may use on the device."),
+)
 DATA_OPTIONS = (
     click.option(
         "--data", "data__source", metavar="DATA", help="A name, file, folder or package.module:function."
@@ -56,11 +63,7 @@ PLAN_OPTIONS = (
         help="accuracy, latency_ms, model_bytes, compressed_bytes, arena_bytes, energy_mj or "
         "package.module:Objective; repeatable.",
     ),
-    click.option("--limit-on", metavar="STATISTIC", help="The latency limit bounds min, median or p90."),
-    click.option(
-        "--input-type", metavar="TYPE", help="float32 (raw values) or int8 (normalised by the caller)."
-    ),
-    click.option("--threads", type=int, metavar="N", help="Threads that the model may use on the device."),
+    *DEVICE_OPTIONS,
     click.option("--class-weights", metavar="HOW", help="none or balanced."),
     click.option(
         "--augment",
@@ -87,6 +90,13 @@ PLAN_OPTIONS = (
     click.option(
         "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Begin nothing new after this time."
     ),
+    click.option(
+        "--trial-timeout",
+        "trial_timeout_s",
+        type=float,
+        metavar="SECONDS",
+        help="Give a trial up that takes longer (default: 3600).",
+    ),
     click.option("--workers", type=int, metavar="N", help="Trials at once (default: one per core)."),
     click.option(
         "--name", metavar="NAME", help="Of the study (default: DATA-DEVICE-xxxxxx); alone, goes on with it."
@@ -100,13 +110,13 @@ FIRMWARE_OPTIONS = (
     ),
     click.option("--reserve-ram", "firmware__reserve_ram", metavar="SIZE", help="What yours takes of it."),
 )
+DRY_RUN_OPTION = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Tell which share of the space fits the limits and how long the study takes; with --model, "
+    "which levers work on it; and end.",
+)
 RUN_OPTIONS = (
-    click.option(
-        "--dry-run",
-        is_flag=True,
-        help="Tell which share of the space fits the limits and how long the study takes; with --model, "
-        "which levers work on it; and end.",
-    ),
     click.option(
         "--ray-address",
         metavar="ADDRESS",

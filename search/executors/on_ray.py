@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 # TensorFlow keeps about 10 MB of every network it has seen.
 GROWTH_BYTES = 1_500_000_000
-TRIAL_TIMEOUT_S = 3600.0
 
 
 class Worker:
@@ -107,7 +107,7 @@ class RayExecutor:
         self,
         setting: Setting,
         workers: int,
-        trial_timeout_s: float = TRIAL_TIMEOUT_S,
+        trial_timeout_s: float = inf,
         worker: type[Worker] = Worker,
     ) -> None:
         """Hire the workers. Raises StudyError where the cluster has fewer cores than that."""
@@ -185,9 +185,8 @@ class RayExecutor:
     def _give_up(self, seat: _Seat) -> Finished:
         number = self._leave(seat)
         self._replace(seat)
-        return Finished(
-            number, Failed(error=f"no result after {self._trial_timeout_s:.0f} s, the worker was ended")
-        )
+        late = f"no result after {self._trial_timeout_s:.0f} s, the worker was ended"
+        return Finished(number, Failed(error=f"{late}; --trial-timeout allows more"))
 
     def _leave(self, seat: _Seat) -> int:
         assert seat.number is not None

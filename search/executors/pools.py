@@ -32,7 +32,7 @@ class Pools:
 
     def __init__(self, kind: str | Open, plan: StudyPlan, places: Places) -> None:
         self._kind, self._places = kind, places
-        self._workers = plan.workers or cores()
+        self._workers, self._trial_timeout_s = plan.workers or cores(), plan.trial_timeout_s
         self._stack, self._started = ExitStack(), False
 
     def __enter__(self) -> Self:
@@ -56,7 +56,7 @@ class Pools:
         from search.executors.on_ray import RayExecutor
 
         self._start_ray()
-        pool = RayExecutor(setting, self._workers)
+        pool = RayExecutor(setting, self._workers, self._trial_timeout_s)
         try:
             pool.wait_until_ready(READY_TIMEOUT_S)
         except BaseException:

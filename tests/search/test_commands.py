@@ -231,6 +231,10 @@ def test_a_name_alone_takes_the_stored_plan_and_flags_change_it(run, here, by_ta
     )
     plan = read_study(load(open_storage(Home(here / "home").studies_db), "base")).plan
     assert (plan.trials, plan.limits.model_bytes, plan.timeout_s) == (8, 3072, 500)
+    assert plan.trial_timeout_s == 3600
+    assert run(*STUDY, "--name", "base", "--trials", "8", "--trial-timeout", "7200").code == 0
+    plan = read_study(load(open_storage(Home(here / "home").studies_db), "base")).plan
+    assert plan.trial_timeout_s == 7200
     assert run(*STUDY, "--name", "base", "--trials", "9").code == 0
     plan = read_study(load(open_storage(Home(here / "home").studies_db), "base")).plan
     assert (plan.trials, plan.limits.model_bytes, plan.timeout_s) == (9, 3072, None)

@@ -23,7 +23,7 @@ from search.asking import Asker
 from search.book import Book
 from search.clock import REAL, Clock, FakeClock
 from search.counsel import Counsel
-from search.driver import MOST_GIVEN_UP, PATIENCE, Driver
+from search.driver import MOST_GIVEN_UP, PATIENCE, TUNED_WITHIN, Driver
 from search.errors import NothingFits, Paused, StudyError
 from search.front import front
 from search.ledger import MemoryLedger
@@ -271,7 +271,14 @@ def test_a_worker_is_told_how_long_the_study_goes_on(bench):
         study.driver(executors[-1], clock, Strategy(harvest=True)).run()
     limited, endless = ([brief.within_s for brief in one.briefs.values()] for one in executors)
     assert limited == [60, 35, 10]
-    assert endless == [None] * 5
+    assert endless == [TUNED_WITHIN * 3600] * 5
+
+
+def test_a_fine_tuning_ends_before_its_trial_is_given_up(bench):
+    study = bench(trials=3, timeout_s=60, trial_timeout_s=50)
+    executor = TableExecutor(table(study.facts.plan.goals), capacity=1)
+    study.driver(executor, FakeClock(), Strategy(harvest=True)).run()
+    assert {brief.within_s for brief in executor.briefs.values()} == {40}
 
 
 def test_the_status_counts_and_knows_the_best(bench):

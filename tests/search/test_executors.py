@@ -8,6 +8,10 @@ from search_doubles import TableExecutor, setting_for, table
 
 from objectives.setting import Setting
 from search.executors.inprocess import InProcessExecutor
+from search.executors.pools import Pools
+from search.home import Home
+from search.places import Places
+from search.plan import make_plan
 
 
 class TestTable(ExecutorContract):
@@ -46,3 +50,22 @@ def test_an_answer_that_raises_is_a_workers_death() -> None:
     executor.submit(1, small(3))
     outcome = back(executor).outcome
     assert (outcome.state, outcome.fault) == ("failed", "infrastructure")
+
+
+def test_a_pool_of_workers_is_as_the_plan_wants_it(monkeypatch, tmp_path: Path) -> None:
+    made = []
+
+    class Workers(TableExecutor):
+        def __init__(self, setting: Setting, workers: int, trial_timeout_s: float) -> None:
+            super().__init__(table(), workers)
+            made.append((workers, trial_timeout_s))
+
+        def wait_until_ready(self, timeout_s: float) -> None:
+            pass
+
+    monkeypatch.setattr("search.executors.on_ray.RayExecutor", Workers)
+    monkeypatch.setattr(Pools, "_start_ray", lambda _: None)
+    plan = make_plan({"data": "digits", "workers": 3, "trial_timeout_s": 7200})
+    with Pools("ray", plan, Places(Home(tmp_path))) as pools, pools.open(Setting.model_construct()) as pool:
+        assert pool.capacity == 3
+    assert made == [(3, 7200)]

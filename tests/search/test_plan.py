@@ -77,6 +77,10 @@ def test_a_limit_without_an_objective_is_a_budget():
         ),
         ({"data": "digits", "timeout_s": 0}, "the plan's timeout_s: Input should be greater than 0, got 0"),
         (
+            {"data": "digits", "trial_timeout_s": 0},
+            "the plan's trial_timeout_s: Input should be greater than 0, got 0",
+        ),
+        (
             {"data": "digits", "timeout_s": float("nan")},
             "the plan's timeout_s: Input should be a finite number",
         ),

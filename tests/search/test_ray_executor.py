@@ -139,7 +139,7 @@ def test_a_trial_that_outlives_its_time_is_the_candidates_fault(cluster, setting
     executor.submit(1, small(HANGS))
     number, outcome = back(executor)
     assert (number, outcome.state, outcome.fault) == (1, "failed", "candidate")
-    assert outcome.error == "no result after 2 s, the worker was ended"
+    assert outcome.error == "no result after 2 s, the worker was ended; --trial-timeout allows more"
     executor._trial_timeout_s = 300.0
     executor.submit(2, small(3))
     assert back(executor).outcome.state == "measured"

@@ -14,16 +14,10 @@ from search.errors import StudyError
 from search.home import Home
 from search.places import Places
 from search.plan import make_plan
+from spaces.chooser import Choices, Integers
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's, SQLAlchemy's and TensorFlow's own affairs
 DIGITS = ("study", "--data", "digits", "--epochs", "2", "--executor", "in-process")
-
-
-class Trial:
-    """A trial as far as its parameters go."""
-
-    def __init__(self, **params):
-        self.params, self.user_attrs = params, {"candidate": "{}"}
 
 
 @pytest.mark.parametrize(
@@ -36,20 +30,41 @@ class Trial:
     ],
 )
 def test_a_network_is_converted_to_what_the_device_runs(precision, runs, becomes):
-    params = runnable(Trial(precision=precision, width=3), runs)
-    assert (params["precision"], params["width"]) == (becomes, 3)
-    assert ("quantization" in params) == (precision != becomes)
+    ranges = {
+        "precision": Choices(options=runs),
+        "quantization": Choices(options=("post-training", "aware")),
+        "width": Integers(low=1, high=9),
+        "batch_size": Choices(options=(32, 64)),
+    }
+    given = {"precision": precision, "quantization": "aware", "width_2": 3, "batch_size": 128, "other": 1}
+    how = "aware" if precision == becomes else "post-training"
+    assert runnable(given, ranges) == {"precision": becomes, "quantization": how, "width_2": 3}
 
 
 def test_a_plan_for_another_device_has_its_own_goals():
     plan = make_plan(
         {"data": "wine", "objectives": ["accuracy"], "limits": {"model_bytes": 100}, "epochs": 7}
     )
-    moved = make_plan(plan_for(plan, "first", "rp2040", None))
+    moved = make_plan(plan_for(plan, "first", "rp2040", None, ("float32", "int8")))
     assert (moved.device, moved.source, moved.epochs, moved.only_carried) == ("rp2040", "first", 7, True)
     assert "objectives" not in moved.model_fields_set
     assert moved.limits.model_bytes is None
-    assert not make_plan(plan_for(plan, "first", "rp2040", 50)).only_carried
+    assert not make_plan(plan_for(plan, "first", "rp2040", 50, ("int8",))).only_carried
+
+
+@pytest.mark.parametrize(
+    ("asked", "runs", "left"),
+    [
+        (["int8", "float16"], ("float32", "int8"), ("int8",)),
+        (["float16"], ("float32", "int8"), ("float32", "int8")),
+    ],
+)
+def test_a_plan_for_another_device_asks_for_what_that_runs_and_takes(asked, runs, left):
+    given = {"data": "wine", "ranges": {"precision": asked}, "limit_on": "p90", "input_type": "int8"}
+    plan = make_plan({**given, "threads": 4, "limits": {"latency_ms": 3.0}})
+    moved = make_plan(plan_for(plan, "first", "rp2040", None, runs))
+    assert moved.ranges["precision"].options == left
+    assert not {"limit_on", "input_type", "threads", "limits"} & moved.model_fields_set
 
 
 def test_no_training_needs_somebody_who_trained():
@@ -60,7 +75,8 @@ def test_no_training_needs_somebody_who_trained():
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("retarget")
-    code, _, told = run(folder, *DIGITS, "--trials", "3", "--name", "first")
+    ranges = ("--range", "optimizer=adam", "--range", "batch_size=32,64")
+    code, _, told = run(folder, *DIGITS, *ranges, "--trials", "3", "--name", "first")
     assert code == 0, told
     return folder
 
@@ -120,6 +136,32 @@ def test_a_study_starts_from_another_ones_front(home):
     assert code == 0, told
     first = {t.candidate.digest for t in record(home, "first").trials if t.candidate}
     assert record(home, "second").trials[0].candidate.digest in first
+
+
+@pytest.mark.slow
+def test_what_lies_outside_of_the_ranges_is_chosen_anew(home):
+    more = ("--from", "first", "--range", "batch_size=64,128", "--name", "other")
+    code, _, told = run(home, *DIGITS, "--trials", "1", *more)
+    assert code == 0, told
+    assert (
+        "what 'first' had of batch_size lies outside of the ranges in part, and is chosen anew there" in told
+    )
+    begun = record(home, "other").trials[0]
+    assert begun.candidate.training.batch_size in {64, 128}
+    assert begun.candidate.architecture in {t.candidate.architecture for t in record(home, "first").trials}
+
+
+@pytest.mark.slow
+def test_what_the_first_device_was_asked_is_not_asked_of_the_other(home):
+    """It takes int8 alone, in its input too, and nobody has said otherwise."""
+    elsewhere = ("--device", "corstone-300", "--on", "estimated", "--executor", "in-process", "--name", "npu")
+    code, _, told = run(home, "retarget", "first", *elsewhere)
+    assert code == 0, told
+    npu = record(home, "npu")
+    assert npu.plan.input_type == "int8"
+    assert {t.state for t in npu.trials} <= {"measured", "infeasible"}
+    code, _, told = run(home, "retarget", "first", *elsewhere, "--dry-run")
+    assert (code, "No such option" in told) == (2, True)
 
 
 @pytest.mark.slow
