@@ -20,9 +20,7 @@ from hardware_profiles.micro import ArenaUnknown, arena
 from hardware_profiles.profile import HardwareProfile, Precision, unsupported_ops
 from hardware_profiles.runners.base import Anchor, Estimates, Runner
 from hardware_profiles.runners.command import CommandRunner
-from hardware_profiles.runners.locked import LockedRunner
-from hardware_profiles.runners.replay import Recorder
-from hardware_profiles.runners.retrying import RetryingRunner
+from hardware_profiles.runners.wrapping import unwrapped
 from hardware_profiles.value import Value
 
 
@@ -155,7 +153,7 @@ class Device:
         if self.runner is None:
             return self.read(model, None, {"arena_bytes"})
         (found,) = self._arena(model, {"arena_bytes"}, ())
-        if found.low is not None and isinstance(innermost(self.runner), CommandRunner):
+        if found.low is not None and isinstance(unwrapped(self.runner), CommandRunner):
             found = found.model_copy(update={"value": found.low})
         return Reading(measurements=(found,))
 
@@ -200,15 +198,8 @@ class Device:
 
 def arena_there(runner: Runner | None, model: Path) -> int | None:
     """Return the working memory that a user's program told while it measured, if that is the way there."""
-    within = innermost(runner)
+    within = None if runner is None else unwrapped(runner)
     return within.arena(model) if isinstance(within, CommandRunner) else None
-
-
-def innermost(runner: Runner | None) -> Runner | None:
-    """Return the runner that measures, without those that hold it."""
-    while isinstance(runner, LockedRunner | RetryingRunner | Recorder):
-        runner = runner.runner
-    return runner
 
 
 def planned(model: Path, device: str) -> Measurement:

@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hardware_profiles.errors import DeviceError
-from hardware_profiles.measurement import Measurement, Source
+from hardware_profiles.measurement import Latency, Measurement, Source
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.runners.base import Anchor, Runner
+from hardware_profiles.runners.wrapping import rewrapped, unwrapped
 
 FEWEST_READINGS = 3
 GRACE_S = 5.0
@@ -25,6 +26,24 @@ GRACE_S = 5.0
 def meter_of(profile: HardwareProfile) -> tuple[str, ...] | None:
     """Return the command that reads the power meter on the device's supply, None if there is none."""
     return profile.power.meter
+
+
+def is_metered(profile: HardwareProfile, runner: Runner | None) -> bool:
+    """Tell whether energy is measured here where it is asked for."""
+    return meter_of(profile) is not None and runner is not None
+
+
+class MeteredRunner:
+    """Holds a runner and is one, and keeps in `readings_w` what a meter printed while that one measured."""
+
+    def __init__(self, runner: Runner, meter: Sequence[str]) -> None:
+        self.runner, self.meter = runner, meter
+        self.readings_w: list[float] = []
+
+    def measure(self, models: Sequence[Path], anchor: Anchor | None) -> tuple[Latency, ...]:
+        """Measure as the runner within does. Raises what it does, and DeviceError where the meter fails."""
+        with metered(self.meter) as self.readings_w:
+            return self.runner.measure(models, anchor)
 
 
 def energy(
@@ -45,9 +64,10 @@ def energy(
         return ()
     meter = meter_of(profile)
     if meter is not None and runner is not None and "energy_mj" in wanted:
-        with metered(meter) as readings_w:
-            runner.measure([model], anchor)
-        return (_energy(timed, _mean_w(readings_w, meter), timed.source),)
+        # Within the device's turn and each new try: what is drawn while one waits is not the model's.
+        innermost = MeteredRunner(unwrapped(runner), meter)
+        rewrapped(runner, innermost).measure([model], anchor)
+        return (_energy(timed, _mean_w(innermost.readings_w, meter), timed.source),)
     if profile.power.active_w is None:
         return ()
     estimated = timed.source.model_copy(update={"provenance": "estimated"})

@@ -1,5 +1,6 @@
 """Numbers that say where they come from."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,6 +11,10 @@ Provenance = Literal["measured", "emulated", "estimated"]
 Verdict = Literal["stable", "noisy", "drifting", "throttled"]
 Statistic = Literal["min", "median", "p90"]
 Positive = Annotated[float, Field(gt=0)]
+
+
+_PART = re.compile(r" \(\d+ of \d+ nodes\)$| \(some of its nodes\)$")
+"""What a runtime's name ends with where an accelerator ran only part of a model."""
 
 
 class Source(Value):
@@ -25,6 +30,11 @@ class Source(Value):
     runtime_version: str | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
     delegate: str | None = None
+
+
+def undivided(source: Source) -> Source:
+    """Return the source without how much of that one model an accelerator ran, which is no circumstance."""
+    return source.model_copy(update={"runtime": source.runtime and _PART.sub("", source.runtime)})
 
 
 class Measurement(Value):

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from hardware_profiles.device import Device, Reading
+from hardware_profiles.energy import is_metered
 from hardware_profiles.errors import MeasuringFailed
 from hardware_profiles.graph import read_graph
 from hardware_profiles.machine import machine_id
@@ -84,6 +85,7 @@ class Screening:
             return None
         try:
             reading = self._read_blank(data, timed=timed or self._estimated)
+            reading = self._without_guesses(reading)
             if timed or self._estimated:
                 self._blanks[candidate.compression] = Blank(data, reading)
         except NotRecorded:
@@ -131,7 +133,7 @@ class Screening:
 
     def _looked_at(self, candidate: Candidate) -> Blank:
         data = self._make(candidate)
-        made = Blank(data, self._read_blank(data, timed=True))
+        made = Blank(data, self._without_guesses(self._read_blank(data, timed=True)))
         self._blanks[candidate.compression] = made
         return made
 
@@ -152,6 +154,13 @@ class Screening:
             if not timed:
                 return self._device.memory(path)
             return self._device.read(path, self._setting.anchor, (self.wanted | wanted) - {"energy_mj"})
+
+    def _without_guesses(self, reading: Reading) -> Reading:
+        """Leave out an estimate of what is measured of a trained network: it would be taken for that."""
+        if not is_metered(self._device.profile, self._device.runner):
+            return reading
+        told = tuple(m for m in reading.measurements if m.metric != "energy_mj")
+        return reading.model_copy(update={"measurements": told})
 
     def _source(self, provenance: Provenance) -> Source:
         return source_of(self._setting, provenance)

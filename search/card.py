@@ -5,6 +5,8 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+from hardware_profiles.measurement import Source
+from hardware_profiles.runners.command import NOT_ANCHORED
 from search.confirmation_cells import trained_again
 from search.front import figures
 from search.shipment import Shipment
@@ -16,6 +18,10 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$!])")
 RANKED = (
     "The ranked\n  figure is the minimum of the runs over that of an anchor model that ran in turn with it, "
     "times the anchor's own\n  time on this machine: what repeats. The rest was seen, other load included."
+)
+UNANCHORED = (
+    "The ranked\n  figure is the minimum of the runs; no anchor model ran beside it, for the device does not "
+    "run that one.\n  The rest was seen, other load included."
 )
 INPUT_FILES = {
     "table": "a .csv with these columns, or a .npy",
@@ -70,7 +76,7 @@ def _latency(shipment: Shipment) -> dict[str, object]:
     runtime = " ".join(word for word in (source.runtime, source.runtime_version) if word)
     threads = "" if source.threads is None else f"{source.threads} thread{'s' if source.threads > 1 else ''}"
     span = f"{human_ms(latency.low_ms)} to {human_ms(latency.high_ms)}"
-    ranked = RANKED if source.provenance == "measured" else "It is no measurement on that device."
+    ranked = _ranked(source)
     return {
         "latency_row": f"**{human_ms(latency.latency_ms)}**, {source.provenance} ({span})",
         "latency_told": (
@@ -81,6 +87,13 @@ def _latency(shipment: Shipment) -> dict[str, object]:
             f"{human_ms(latency.p99_ms)}. The run was judged {latency.verdict}."
         ),
     }
+
+
+def _ranked(source: Source) -> str:
+    """Say what the ranked figure is."""
+    if source.provenance != "measured":
+        return "It is no measurement on that device."
+    return UNANCHORED if (source.runtime or "").endswith(NOT_ANCHORED) else RANKED
 
 
 OTHERS = {"arena_bytes": "working memory (arena)", "energy_mj": "energy of one inference"}

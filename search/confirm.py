@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from hardware_profiles.artifact import ArtifactStore
-from hardware_profiles.device import innermost
 from hardware_profiles.errors import DeviceError, Unreachable
 from hardware_profiles.runners.replay import ReplayRunner
+from hardware_profiles.runners.wrapping import unwrapped
 from objectives.goals import Goal
 from objectives.outcome import Failed, Outcome
 from search.confirmation import KEY, Confirmation
@@ -79,7 +79,7 @@ def unmeasured(record: StudyRecord, device: Device, store: ArtifactStore) -> tup
 
     A recording has one measurement of each model and tells nothing by playing it again.
     """
-    if device.runner is None or isinstance(innermost(device.runner), ReplayRunner):
+    if device.runner is None or isinstance(unwrapped(device.runner), ReplayRunner):
         return ()
     return tuple(
         trial

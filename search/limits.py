@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from objectives.goals import Direction
+from search.errors import StudyError
 from search.units import parse_bytes, parse_ms
 from spaces.value import Value
 
@@ -45,6 +46,15 @@ class Limits(Value):
             "arena_bytes": _least(self.arena_bytes, self.left_arena_bytes),
             "energy_mj": self.energy_mj,
         }
+
+
+def refuse_not_positive(metric: str, limit: float) -> None:
+    """Raise StudyError for a limit on what is minimised that is not above 0: no ratio to it can be told."""
+    if limit <= 0:
+        raise StudyError(
+            f"a limit on '{metric}', which is minimised, is above 0, got {limit:g}; add a constant to the "
+            "metric, or leave the limit out"
+        )
 
 
 def _least(*bounds: float | None) -> float | None:

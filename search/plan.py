@@ -15,7 +15,7 @@ from objectives.datasets.spec import DataSpec
 from objectives.goals import Direction, Goal
 from objectives.own import load_objective
 from search.errors import StudyError
-from search.limits import METRICS, Firmware, Limits
+from search.limits import METRICS, Firmware, Limits, refuse_not_positive
 from spaces.chooser import Choices, Integers, Range, Reals
 from spaces.value import Value
 
@@ -112,6 +112,8 @@ class StudyPlan(Value):
         least = self.limits.accuracy
         if least is not None and self.metric in SHARES and not 0 < least <= 1:
             raise ValueError(f"a limit on {self.metric} is a share, more than 0 and at most 1, got {least:g}")
+        if least is not None and self.metric_direction == "minimize":
+            refuse_not_positive(self.metric, least)
         return self
 
     @model_validator(mode="after")
@@ -136,12 +138,15 @@ class StudyPlan(Value):
         """Return the plan with what its limit on the drop of accuracy comes to.
 
         `baseline` is what the network that was brought shows on validation data. The limit on accuracy
-        itself stays as it was given, so that another drop may be wider than the last.
+        itself stays as it was given, so that another drop may be wider than the last. Raises StudyError
+        where it comes to none.
         """
         drop, bound = self.limits.accuracy_drop, None
         if baseline is not None and drop is not None:
             maximized = self.metric_direction == "maximize"
             bound = baseline - drop / 100 if maximized else baseline * (1 + drop / 100)
+            if not maximized:
+                refuse_not_positive(self.metric, bound)
         return self.model_copy(
             update={"limits": self.limits.model_copy(update={"accuracy_against_model": bound})}
         )

@@ -21,7 +21,7 @@ from objectives.goals import Goal, Violation, violations
 from search.errors import StudyError
 from search.front import figures, front, loss
 from search.hypervolume import scales_of
-from search.limits import METRICS, Limits
+from search.limits import METRICS, Limits, refuse_not_positive
 from search.plan import StudyPlan
 from search.trial import StudyRecord, TrialRecord
 
@@ -94,6 +94,8 @@ def numbered(study: StudyRecord, number: int) -> TrialRecord:
 def limit_goals(plan: StudyPlan, limits: Limits) -> tuple[Goal, ...]:
     """Return the limits as goals that are no objectives, with the plan's directions and statistic."""
     bounds = limits.bounds(plan.metric_direction)
+    if plan.metric_direction == "minimize" and limits.accuracy is not None:
+        refuse_not_positive(plan.metric, limits.accuracy)
     return tuple(
         Goal(
             metric=metric,

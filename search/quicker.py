@@ -1,15 +1,12 @@
 """Which of several files is quicker on a device: said only where their intervals are apart."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hardware_profiles.measurement import Measurement, Source
+from hardware_profiles.measurement import Measurement, Source, undivided
 from search.measured import Measured
 
 FLOAT = ("float32", "float16")
-_PART = re.compile(r" \(\d+ of \d+ nodes\)$| \(some of its nodes\)$")
-"""How much of a model an accelerator took stands in a runtime's name, and is no other circumstance."""
 
 
 class Times(NamedTuple):
@@ -101,8 +98,7 @@ def _circumstances(found: Measured) -> Source | None:
     """Return what two figures have in common if they may be held against each other."""
     if found.timed is None:
         return None
-    source = found.timed.source
-    return source.model_copy(update={"runtime": _PART.sub("", source.runtime or "")})
+    return undivided(found.timed.source)
 
 
 def _not_compared(found: Sequence[Measured], names: dict[int, str]) -> list[str]:

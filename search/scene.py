@@ -156,11 +156,16 @@ def scene_of(study: StudyRecord) -> Scene:
     best = front(study.trials, study.goals)
     numbers = {r.number for r in best}
     fitting = {r.candidate.digest for r in fits if r.candidate}
+    fit_numbers = {r.number for r in fits}  # equal trials are not compared: that takes long
     breaks = tuple(
         r
         for r in study.trials
         if r.state == "infeasible"
-        or (r.state == "measured" and r not in fits and not (r.candidate and r.candidate.digest in fitting))
+        or (
+            r.state == "measured"
+            and r.number not in fit_numbers
+            and not (r.candidate and r.candidate.digest in fitting)
+        )
     )
     others = (
         Group("dominated", tuple(r for r in fits if r.number not in numbers), REST),

@@ -25,7 +25,7 @@ from hardware_profiles.benchmark_model import (
 )
 from hardware_profiles.connection import Adb
 from hardware_profiles.errors import DeviceError, MeasuringFailed, Unreachable
-from hardware_profiles.measurement import Latency, Source
+from hardware_profiles.measurement import Latency, Source, undivided
 from hardware_profiles.runners.answers import check
 from hardware_profiles.runners.base import Anchor
 from hardware_profiles.runners.child import last_line, signal_name
@@ -81,7 +81,9 @@ class AdbRunner:
         source, abi = self._source()
         if anchor is not None:
             same = ("device", "machine", "threads", "runtime", "runtime_version")
-            check(anchor, **{field: getattr(source, field) for field in same})
+            # An accelerator may have left part of the anchor to the CPU, as it may of any model.
+            whole = anchor.model_copy(update={"source": undivided(anchor.source)})
+            check(whole, **{field: getattr(source, field) for field in same})
         files = dict(zip(digests, models, strict=True))
         with self._folder(files) as folder:
             session = Session(self, folder, files, abi)

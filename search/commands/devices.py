@@ -149,13 +149,18 @@ def _look(name: str, connection: Connection, to_json: bool) -> None:
 
 
 def _found(name: str, connection: Connection) -> dict[str, Any]:
-    from hardware_profiles.anchor import calibrate
+    from hardware_profiles.anchor import NoAnchor, anchor_path
     from hardware_profiles.connect import connect
     from hardware_profiles.profile import load_profile
 
-    anchor = calibrate(connect(load_profile(name, places().devices), 1, connection, say), processes=1)
-    about = anchor.source.model_dump(mode="json")
-    seen = {key: about[key] for key in ("machine", "runtime", "runtime_version", "threads")}
+    runner = connect(load_profile(name, places().devices), 1, connection, say)
+    try:
+        (seen,) = runner.measure((anchor_path(),), None)
+        source, anchor_ms = seen.source, seen.min_ms
+    except NoAnchor as told:  # it measures, but does not run this model
+        source, anchor_ms = told.source, None
+    about = source.model_dump(mode="json")
+    found = {key: about[key] for key in ("machine", "runtime", "runtime_version", "threads")}
     if about["delegate"]:
-        seen["delegate"] = about["delegate"]
-    return {"device": name, "connection": str(connection), **seen, "anchor_ms": anchor.constant_ms}
+        found["delegate"] = about["delegate"]
+    return {"device": name, "connection": str(connection), **found, "anchor_ms": anchor_ms}

@@ -170,6 +170,18 @@ def test_an_accelerator_is_asked_for_and_its_part_is_told(
     assert any(f"--use_{abroad}=true" in line for line in phone.lines)
 
 
+def test_an_accelerator_may_run_only_part_of_the_anchor_too(
+    phone: Adbd, program: Path, small_model: Path
+) -> None:
+    said(phone, SOME + LOG, SOME + LOG)
+    runner = runner_for(phone, program, accelerator="gpu")
+    anchor = calibrate(runner, processes=1)
+    (seen,) = runner.measure([small_model], anchor)
+    assert anchor.source.runtime == seen.source.runtime == "benchmark_model gpu (12 of 14 nodes)"
+    with pytest.raises(DeviceError, match="calibrate this device anew"):
+        runner_for(phone, program).measure([small_model], anchor)
+
+
 @pytest.mark.parametrize("text", [NONE + LOG, LOG])
 def test_a_run_in_which_no_node_was_delegated_is_not_a_gpu_figure(
     text: str, phone: Adbd, program: Path, small_model: Path

@@ -1,9 +1,14 @@
 """What can be told of a device: measured, estimated, or not known, and never one for the other."""
 
 import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from int8_models import small_cnn
 from tiny_models import fully_connected
 
@@ -12,10 +17,12 @@ from hardware_profiles.arena_plan import planned_bytes
 from hardware_profiles.connection import Command, parse_connection
 from hardware_profiles.device import Device, objectives_of, refuse_untold
 from hardware_profiles.energy import metered
-from hardware_profiles.errors import DeviceError, MeasuringFailed
+from hardware_profiles.errors import DeviceError, MeasuringFailed, Unreachable
 from hardware_profiles.graph import read_graph
+from hardware_profiles.measurement import Latency
 from hardware_profiles.micro import arena
 from hardware_profiles.profile import load_profile, this_machine
+from hardware_profiles.runners.base import Anchor
 from hardware_profiles.runners.command import CommandRunner
 from hardware_profiles.runners.local import LocalRunner
 from hardware_profiles.runners.locked import LockedRunner
@@ -64,6 +71,41 @@ def test_energy_by_a_meter_is_measured(model: Path) -> None:
     energy = reading.measurement("energy_mj")
     assert energy.source.provenance == "measured"
     assert energy.value == pytest.approx(4.0 * reading.value("latency_ms"), rel=0.2)
+
+
+def test_a_meter_is_read_while_the_model_runs_and_not_while_others_do(model: Path, tmp_path: Path) -> None:
+    """Whoever waits for the device draws nothing there that is the model's."""
+    began = tmp_path / "began"
+    program = f"import pathlib, time\npathlib.Path({str(began)!r}).write_text(str(time.time()))\n{METER}"
+    device = local(meter=(sys.executable, "-c", program))
+    anchor, lock = calibrate(device.runner, 1), FileLock(tmp_path / "lock", thread_local=False)
+    latency, freed = device.runner.measure([model], anchor)[0], []
+    turn = LockedRunner(device.runner, tmp_path / "lock", 60.0, lambda _: None)
+    lock.acquire()
+    threading.Timer(0.7, lambda: (freed.append(time.time()), lock.release())).start()
+    reading = replace(device, runner=RetryingRunner(turn)).read(model, anchor, {"energy_mj"}, latency)
+    assert reading.value("energy_mj") == pytest.approx(4.0 * latency.latency_ms, rel=0.2)
+    assert float(began.read_text()) >= freed[0]
+
+
+def test_what_a_meter_said_of_an_attempt_that_failed_does_not_count(model: Path) -> None:
+    attempts = iter((Unreachable("it reboots"),))
+    meter = METER.replace("[3.0, 5.0]", "[float(next(iter(open('/proc/uptime'))).split()[0])]")
+
+    class Flaky(LocalRunner):
+        def measure(self, models: Sequence[Path], anchor: Anchor | None) -> tuple[Latency, ...]:
+            seen = super().measure(models, anchor)
+            if error := next(attempts, None):
+                raise error
+            return seen
+
+    device = local(meter=(sys.executable, "-c", meter))
+    anchor = calibrate(device.runner, 1)
+    latency = device.runner.measure([model], anchor)[0]
+    flaky = RetryingRunner(Flaky(device.profile.name, budget_s=0.02, patience_s=0.05), first_pause_s=0.5)
+    before = float(Path("/proc/uptime").read_text().split()[0])
+    reading = replace(device, runner=flaky).read(model, anchor, {"energy_mj"}, latency)
+    assert reading.value("energy_mj") / latency.latency_ms > before + 0.5
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,16 @@ def test_the_options_of_adb_and_a_command_reach_the_connection(run, connected, t
     ]
 
 
+def test_a_device_that_does_not_run_the_anchor_has_no_figure_for_it(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = {"runtime": "tflite-micro", "machine": "n-1", "error": "arena is 12 kB short"}
+    (tmp_path / "flash.py").write_text(f"#!{sys.executable}\nprint({json.dumps(json.dumps(said))})\n")
+    (tmp_path / "flash.py").chmod(0o755)
+    code, out, _ = run("rp2040", "--on", "command:./flash.py", "--json")
+    found = json.loads(out)
+    assert (code, found["anchor_ms"], found["runtime"]) == (0, None, "tflite-micro (not anchored)")
+
+
 def test_this_machine_answers_itself(run):
     code, out, _ = run("this-machine", "--on", "local", "--json")
     assert code == 0 and json.loads(out)["anchor_ms"] > 0

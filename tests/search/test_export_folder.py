@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from hardware_profiles.measurement import Source
 from objectives.flatbuffer import pack, schema
 from objectives.frontend import with_normaliser
 from objectives.normalise import Normaliser
-from search.card import model_card
+from search.card import _ranked, model_card
 from search.errors import StudyError
 from search.export import FILES, check_target, contents, export
 from search.plan import StudyPlan
@@ -227,6 +228,14 @@ def test_the_card_tells_a_colleague(make_shipment: MakeShipment) -> None:
     ):
         assert part in card
     assert "$" not in card
+
+
+def test_the_card_says_what_the_ranked_figure_is() -> None:
+    source = Source(provenance="measured", device="rp2040", runtime="tflite-micro")
+    assert "an anchor model that ran in turn with it" in _ranked(source)
+    alone = source.model_copy(update={"runtime": "tflite-micro (not anchored)"})
+    assert "no anchor model ran beside it" in _ranked(alone)
+    assert "no measurement" in _ranked(source.model_copy(update={"provenance": "emulated"}))
 
 
 def test_the_card_shows_names_as_they_are(make_shipment: MakeShipment) -> None:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from search.commands.study import plan_of
 from search.errors import StudyError
 from search.home import Home
+from search.limits import Limits
 from search.options import LIMIT_OPTIONS
 from search.places import Places
 from search.plan import StudyPlan, make_plan, merged, read_plan_file
+from search.preferences import limit_goals
 from search.units import parse_bytes, parse_ms
 
 FLAGS = {**dict.fromkeys(LIMIT_OPTIONS), "ranges": (), "name": None}
@@ -265,3 +267,16 @@ def test_of_two_limits_on_accuracy_the_stricter_one_counts():
     for least, expected in ((0.5, 0.89), (0.95, 0.95)):
         plan = make_plan({**content, "limits": {"accuracy_drop": 1, "accuracy": least}}).measured_against(0.9)
         assert [g.limit for g in plan.goals if g.metric == "accuracy"] == [pytest.approx(expected)]
+
+
+@pytest.mark.parametrize("limit", [0, -1.5])
+def test_a_limit_on_what_is_minimised_is_above_0(limit):
+    loss = {"data": "digits", "metric": "own:loss", "metric_direction": "minimize"}
+    with pytest.raises(StudyError, match=f"limit on 'own:loss', which is minimised, is above 0, got {limit}"):
+        make_plan({**loss, "limits": {"accuracy": limit}})
+    plan = make_plan({**loss, "model": "net.keras", "limits": {"accuracy_drop": 5}})
+    with pytest.raises(StudyError, match="is above 0"):
+        plan.measured_against(float(limit))
+    assert plan.measured_against(2.0).limits.accuracy_against_model == pytest.approx(2.1)
+    with pytest.raises(StudyError, match="is above 0"):
+        limit_goals(plan, Limits(accuracy=limit))
