@@ -7,13 +7,14 @@ of them is one transaction, and so is the end of a trial (`search/writing.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from search.asking import Asker, Declined
+from search.errors import StudyError
 from search.storage import (
     CANDIDATE,
     DECLINED,
@@ -24,7 +25,7 @@ from search.storage import (
     quiet_optuna,
     read_trials,
 )
-from search.telling import constraints, declined, ending
+from search.telling import constraints, declined, ending, requeue
 from search.trial import TrialRecord
 from search.writing import Entry, Place, waiting, write
 
@@ -88,13 +89,22 @@ class Book:
     """One study's trials, as they are asked, begun and ended. One process at a time may hold it."""
 
     def __init__(
-        self, study: optuna.Study, facts: Facts, asker: Asker, preselect: Preselect | None = None
+        self,
+        study: optuna.Study,
+        facts: Facts,
+        asker: Asker,
+        preselect: Preselect | None = None,
+        still_held: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open the book. With `preselect` that says what to try next, once it can, and else the sampler."""
+        """Open the book. With `preselect` that says what to try next, once it can, and else the sampler.
+
+        `still_held` is asked before anything is written, and raises StudyError where the study is another
+        driver's by now.
+        """
         from search.mirror import Mirror
 
         self.facts, self.asker = facts, asker
-        self._study = study
+        self._study, self._still_held = study, still_held
         self._mirror = Mirror(study)
         self._waiting = {t.number: Place(t._trial_id, t.number) for t in waiting(study)}  # noqa: SLF001 - its key
         self._taken_in = set(self._waiting.values())
@@ -194,7 +204,7 @@ class Book:
             user_attrs={OUTCOME_KEY: outcome.model_dump_json()},
             system_attrs=dict(ended.system_attrs),
         )
-        write(self._study, [Entry(news, handle.place)])
+        self._write_down([Entry(news, handle.place)])
         self._learn(asked.candidate, asked.params, outcome)
 
     def add(
@@ -223,7 +233,7 @@ class Book:
             user_attrs=attributes,
             constraints=constraints(outcome, self.facts.plan),
         )
-        (place,) = write(self._study, [Entry(trial)])
+        (place,) = self._write_down([Entry(trial)])
         self._mirror.hold(trial)
         self._learn(candidate, params, outcome, form=True)
         return place.number
@@ -274,9 +284,19 @@ class Book:
         if not self._together:
             self._write()
 
+    def leave(self) -> None:
+        """Let what is under way be asked again, unless another driver asks for it already."""
+        with suppress(StudyError):
+            self._still_held()
+            requeue(self._study, self.facts.plan, blame=False)
+
+    def _write_down(self, entries: Sequence[Entry]) -> Sequence[Place]:
+        self._still_held()
+        return write(self._study, entries)
+
     def _write(self) -> None:
         entries, self._unwritten = self._unwritten, []
-        places = write(self._study, [entry for _, entry in entries])
+        places = self._write_down([entry for _, entry in entries])
         for (handle, _), place in zip(entries, places, strict=True):
             handle.place = place
 

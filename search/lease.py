@@ -14,14 +14,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from pydantic import ValidationError
 
 from hardware_profiles.machine import machine_id
 from search.errors import StudyError
-from search.storage import quiet_optuna
+from search.storage import FACTS, load, quiet_optuna
 from spaces.value import Value
 
 if TYPE_CHECKING:
@@ -93,6 +93,28 @@ class Lease:
             )
         return last
 
+    def claim(self, study: optuna.Study) -> None:
+        """Say of a study that is being made who makes it."""
+        self._write(study)
+
+    def clear(self, storage: Any, name: str) -> None:
+        """Remove what a driver that is gone had begun to make. Raises StudyError where it is still at it."""
+        if name not in quiet_optuna().get_all_study_names(storage):
+            return
+        study = quiet_optuna().load_study(study_name=name, storage=storage)
+        if FACTS not in study.user_attrs and holder(study) is not None:
+            self.check(study)
+            quiet_optuna().delete_study(study_name=name, storage=storage)
+
+    def still_held(self, study: optuna.Study) -> None:
+        """Raise StudyError where another driver has taken the study over, as it may when we seem dead."""
+        last = holder(study) if self._shared else None
+        if last is not None and last.token != self._mine.token:
+            raise StudyError(
+                f"the study '{study.study_name}' was taken over by process {last.pid} on '{last.host}', for "
+                f"it heard nothing from here for {STALE_AFTER_S:.0f} s; this one ends, and what is done is kept"
+            )
+
     def take(self, study: optuna.Study) -> Holder | None:
         """Claim the study and return the driver before. Raises StudyError while another one holds it."""
         last = self.check(study)
@@ -106,7 +128,8 @@ class Lease:
     def kept(self, study: optuna.Study) -> Iterator[None]:
         """Renew the lease while the block runs, then give it back."""
         over = threading.Event()
-        renewal = threading.Thread(target=self._renew, args=(study, over), name="lease", daemon=True)
+        storage, name = study._storage, study.study_name  # noqa: SLF001 - it may be made anew meanwhile
+        renewal = threading.Thread(target=self._renew, args=(storage, name, over), name="lease", daemon=True)
         if self._shared:
             renewal.start()
         try:
@@ -115,15 +138,18 @@ class Lease:
             over.set()
             if renewal.ident is not None:
                 renewal.join()
-            with contextlib.suppress(quiet_optuna().exceptions.StorageInternalError):  # then it grows stale
-                self._write(study, ended=True)
+            self._renew_once(storage, name, ended=True)
 
-    def _renew(self, study: optuna.Study, over: threading.Event) -> None:
+    def _renew(self, storage: Any, name: str, over: threading.Event) -> None:
         while not over.wait(RENEWED_EVERY_S):
-            with contextlib.suppress(
-                quiet_optuna().exceptions.StorageInternalError
-            ):  # it may come back in time
-                self._write(study)
+            self._renew_once(storage, name)
+
+    def _renew_once(self, storage: Any, name: str, *, ended: bool = False) -> None:
+        """Say that we live, or that we are done; where that cannot be written just now, it may be later."""
+        with contextlib.suppress(quiet_optuna().exceptions.StorageInternalError, StudyError, KeyError):
+            study = load(storage, name)
+            self.still_held(study)
+            self._write(study, ended=ended)
 
     def _write(self, study: optuna.Study, *, ended: bool = False) -> None:
         now = self._mine.model_copy(update={"renewed": time.time(), "ended": ended})

@@ -27,6 +27,7 @@ from search.beginning import handed_to, ladder_of
 from search.errors import StudyError
 from search.facts import facts_of
 from search.home import writing
+from search.interrupts import uninterrupted
 from search.lease import Lease
 from search.places import Places
 from search.plan import StudyPlan
@@ -221,8 +222,9 @@ class Prepared:
         if self.name in study_names(storage):
             lease.check(load(storage, self.name))
         recovered(storage, self.name)
+        lease.clear(storage, self.name)
         if not taken(storage, self.name):
-            return self._made(display)
+            return self._made(lease, display)
         study = load(storage, self.name)
         facts = read_facts(study)
         self._refuse_changes(facts)
@@ -248,7 +250,7 @@ class Prepared:
         study.sampler = sampler_of(strategy_of(plan).sampler, seed_at(plan.seed, trials))
         return study, facts
 
-    def _made(self, display: Display) -> optuna.Study:
+    def _made(self, lease: Lease, display: Display) -> optuna.Study:
         if self.device.runner is not None:
             display.say(f"measuring what the anchor model takes on {self.profile.title}")
         handed_on = handed_to(self, display.say)
@@ -257,12 +259,13 @@ class Prepared:
         if self.plan.only_carried:
             everything = facts.plan.model_copy(update={"trials": len(handed_on)})
             facts = facts.model_copy(update={"plan": everything})
-        study = create(self.places.opened, self.name, facts.plan.goals)
-        if self.model is not None:
-            study.enqueue_trial(dict(AS_IT_IS))
-        for params in (*handed_on, *climbed):
-            study.enqueue_trial(params)
-        write_facts(study, facts)  # last: a study without facts was cut off while it was made
+        as_it_is = () if self.model is None else (dict(AS_IT_IS),)
+        with uninterrupted():
+            study = create(self.places.opened, self.name, facts.plan.goals)
+            lease.claim(study)
+            for params in (*as_it_is, *handed_on, *climbed):
+                study.enqueue_trial(params)
+            write_facts(study, facts)  # last: a study without facts was cut off while it was made
         return study
 
     def _refuse_changes(self, facts: Facts) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +35,6 @@ from search.status import Display, counted
 from search.storage import Facts, reaching, read_facts, read_study, read_trials
 from search.strategies import strategy_of
 from search.tally import Tally
-from search.telling import requeue
 from search.trial import StudyRecord
 
 if TYPE_CHECKING:
@@ -112,17 +111,22 @@ def _drive(prepared: Prepared, executor: str | Open, display: Display) -> StudyR
     last, judged_by = lease.take(study), read_facts(study).plan.goals
     # A trial that crashes takes its process along: that of a worker, or the driver's own.
     blame = last is not None and not last.ended and last.executor == "in-process"
-    study, facts = prepared.taken_up(study, display, blame=blame)
     with lease.kept(study):
+        study, facts = prepared.taken_up(study, display, blame=blame)
         if facts.plan.only_carried or counted(read_trials(study, facts.plan)) < facts.plan.trials:
-            return _run(prepared, study, facts, executor, display)
+            return _run(prepared, study, facts, executor, lease, display)
         killed = last is not None and not last.ended
         changed = killed or judged_by != facts.plan.goals  # then the view may differ
         return _finished(prepared, study, facts, executor, display, changed=changed)
 
 
 def _run(
-    prepared: Prepared, study: optuna.Study, facts: Facts, executor: str | Open, display: Display
+    prepared: Prepared,
+    study: optuna.Study,
+    facts: Facts,
+    executor: str | Open,
+    lease: Lease,
+    display: Display,
 ) -> StudyRecord:
     places, start = prepared.places, time.monotonic()
     with _ledger(places, display) as ledger, Pools(executor, facts.plan, places) as pools:
@@ -130,21 +134,23 @@ def _run(
         display.say("starting the workers; TensorFlow takes its time to load")
         with pools.open(setting) as pool:
             display.say(f"ready after {time.monotonic() - start:.1f} s, workers: {pool.capacity}")
-            _search(prepared, _book(prepared, study, facts), study, pool, ledger, display)
+            book = _book(prepared, study, facts, lambda: lease.still_held(study))
+            _search(prepared, book, study, pool, ledger, display)
         if facts.plan.timeout_s is None or counted(read_trials(study, facts.plan)) >= facts.plan.trials:
             _confirm(prepared, study, setting, pools, ledger, display)
     return read_study(study)
 
 
-def _book(prepared: Prepared, study: optuna.Study, facts: Facts) -> Book:
+def _book(prepared: Prepared, study: optuna.Study, facts: Facts, still_held: Callable[[], None]) -> Book:
     asker, plan = Asker(prepared.space, facts), facts.plan
     if not strategy_of(plan).preselection:
-        return Book(study, facts, asker)
+        return Book(study, facts, asker, still_held=still_held)
     from search.preselect import Preselect, size_in
 
     seed = seed_at(plan.seed, len(study.get_trials(deepcopy=False)))
     left = share_left(plan.timeout_s)
-    return Book(study, facts, asker, Preselect(asker, plan.goals, size_in(facts.problem), seed, left))
+    preselect = Preselect(asker, plan.goals, size_in(facts.problem), seed, left)
+    return Book(study, facts, asker, preselect, still_held)
 
 
 def _search(
@@ -161,7 +167,7 @@ def _search(
         again = prepared.places.again(tracking=True, device=True)
         raise Paused(f"{error}; go on with: edgesearch study --name {prepared.name}{again}") from error
     finally:
-        requeue(study, book.facts.plan, blame=False)
+        book.leave()
         known = {"confirmations": confirmations_in(study.user_attrs)}
         ledger.digest(driver.record.model_copy(update=known))
 

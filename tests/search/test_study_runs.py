@@ -65,6 +65,10 @@ def home(begun, tmp_path) -> Path:
     return Path(shutil.copytree(begun, tmp_path / "home"))
 
 
+class Killed(BaseException):
+    """Stands for `kill -9`."""
+
+
 class Table:
     """Makes executors that answer from the table, and keeps them."""
 
@@ -315,10 +319,6 @@ def test_a_blank_is_judged_anew_by_the_best_end_of_its_estimate(limit, limit_on,
     assert (judged(screened, plan) is None) == fits
 
 
-class Killed(BaseException):
-    """Stands for `kill -9`."""
-
-
 @pytest.mark.parametrize(
     "call", [pytest.param(call, marks=() if call in {4, 8, 12} else pytest.mark.slow) for call in range(14)]
 )
@@ -428,6 +428,56 @@ def test_a_lease_is_renewed_while_it_is_held(shared, monkeypatch):
             if now.renewed > first.renewed:
                 break
         assert now.renewed > first.renewed and not now.ended
+
+
+@pytest.mark.parametrize("call", [0, 1, 2, 4])
+def test_a_kill_while_a_study_is_made_leaves_its_name_free(tmp_path, data, monkeypatch, call):
+    home, plan = tmp_path / "home", plan_of(data, trials=30)
+    calls, write = iter(range(100)), optuna.Study.set_user_attr
+
+    def killing(inner):
+        def wrapped(*args, **kwargs):
+            if next(calls) == call:
+                raise Killed
+            return inner(*args, **kwargs)
+
+        return wrapped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study, "set_user_attr", killing(write))
+        patched.setattr(optuna.Study, "enqueue_trial", killing(optuna.Study.enqueue_trial))
+        with pytest.raises(Killed):
+            run_study(plan, home=home, executor=Table())
+    assert "base" in optuna.get_all_study_names(Home(home).studies_db)
+    assert study_names(open_storage(Home(home).studies_db)) == []
+    assert len(run_study(plan, home=home, executor=Table()).trials) == 30
+
+
+def test_a_study_that_another_machine_is_making_is_left_alone(shared, data, home):
+    study = optuna.create_study(study_name="new", storage=shared)
+    study.set_user_attr(DRIVER, claim(shared, host="other", machine="m-2").model_dump_json())
+    study.enqueue_trial({"layers": 1})
+    with pytest.raises(StudyError, match=r"'new' is being run by process \d+ on 'other'"):
+        run_study(plan_of(data, name="new"), home=home, storage=shared, executor=Table())
+    assert len(optuna.load_study(study_name="new", storage=shared).trials) == 1
+
+
+def test_who_seemed_dead_and_comes_back_writes_nothing_more(shared, data, home):
+    """Its study is another driver's by now, and so is what was under way."""
+    submitted = []
+
+    def answer(candidate):
+        submitted.append(candidate)
+        if len(submitted) == 3:
+            claim(shared, host="other", machine="m-2")
+        return table()(candidate)
+
+    with pytest.raises(StudyError, match=r"'base' was taken over by process \d+ on 'other'"):
+        run_study(plan_of(data, trials=30), home=home, storage=shared, executor=Table(answer))
+    study = load(open_storage(shared), "base")
+    assert len([t for t in study.trials if t.state == TrialState.COMPLETE]) == 8 + 2
+    assert [t for t in study.trials if t.state == TrialState.RUNNING], "they are the other one's to judge"
+    assert Holder.model_validate_json(study.user_attrs[DRIVER]).token == "other"
 
 
 # What a disk or a database does.
