@@ -1,9 +1,12 @@
 """What can be told of a candidate before anything is built: its canonical form and a bound on its bytes."""
 
+from objectives.lowbit import low_bit_count
 from objectives.verify import SMALLEST_DYNAMIC_KERNEL
 from spaces.candidate import Candidate, Problem, Rfe
 from spaces.reduced import reduced_shape, slimmed
 from spaces.weights import kernel_sizes, projection_size
+
+PLAIN_SHARES = (1.0, 0.75, 0.5, 0.25)
 
 
 def canonical(candidate: Candidate, problem: Problem) -> Candidate:
@@ -12,7 +15,8 @@ def canonical(candidate: Candidate, problem: Problem) -> Candidate:
     Of a network that was brought the kernels are not known here: it is taken as it is.
 
     All columns are no reduction, and a network that slimming leaves as it is was not slimmed. Dynamic-range
-    quantization leaves small kernels float; where all are small it does nothing.
+    quantization leaves small kernels float; where all are small it does nothing. A share of few layers may
+    stand for as many of them as another one does.
     """
     if candidate.model is not None:
         return candidate
@@ -23,6 +27,20 @@ def canonical(candidate: Candidate, problem: Problem) -> Candidate:
         compression = compression.model_copy(update={"keep": 1.0})
     if compression.precision == "dynamic-int8" and not _has_large_kernel(candidate, problem):
         compression = compression.model_copy(update={"precision": "float32"})
+    candidate = candidate.model_copy(update={"compression": compression})
+    return _with_plain_share(candidate, problem) if compression.precision == "int4" else candidate
+
+
+def _with_plain_share(candidate: Candidate, problem: Problem) -> Candidate:
+    """Return the candidate with the largest of the plain shares that means the same layers to be counted.
+
+    They are as few as can be, since what a form loses is learnt by its share.
+    """
+    share = candidate.compression.int4_share
+    layers = sum(not kernel.depthwise for kernel in kernel_sizes(candidate, problem))
+    count = low_bit_count(layers, share)
+    plain = next((s for s in PLAIN_SHARES if low_bit_count(layers, s) == count), share)
+    compression = candidate.compression.model_copy(update={"int4_share": plain})
     return candidate.model_copy(update={"compression": compression})
 
 

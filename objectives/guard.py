@@ -130,6 +130,10 @@ def _run(job: Path, timeout_s: float, what: str) -> int:
         child.wait()
 
 
+class ChildLost(OSError):
+    """A child process ended, or never came up, through no fault of what it was to do."""
+
+
 def ending(code: int, said: str) -> str:
     """Say how a child ended, by its return code (negative for a signal) and its last line."""
     if code >= 0:

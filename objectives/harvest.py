@@ -17,7 +17,7 @@ from objectives.goals import Direction, Goal, violations
 from objectives.outcome import Evidence, Harvested
 from objectives.standing import Standing, chance, error_of, needed
 from objectives.stopping import Figures, Prospects
-from objectives.train import FINE_TUNING_SHARE
+from objectives.train import FINE_TUNING_SHARE, fine_tuning_epochs
 
 if TYPE_CHECKING:
     from hardware_profiles.device import Reading
@@ -141,7 +141,8 @@ class Harvest:
         """Return what the fine-tuning that is missing takes, by the epochs of the network's training."""
         missing = sibling.compression.levers[max(0, len(self._bench.values(sibling)) - 1) :]
         shares = (SLIMMING_SHARE if lever == "slim" else FINE_TUNING_SHARE for lever in missing)
-        return sum(shares) * training_s
+        training = sibling.training
+        return training_s * sum(fine_tuning_epochs(training, share) for share in shares) / training.epochs
 
     def _made(self, sibling: Candidate) -> Made | Harvested:
         try:

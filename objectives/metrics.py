@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from objectives.datasets.callables import is_reference, load_callable
+from objectives.datasets.callables import is_reference, load_callable, source_digest
 from objectives.datasets.wording import one_line, suggestion
 from objectives.errors import ObjectiveError
 from objectives.goals import Direction
@@ -27,6 +27,8 @@ class Metric:
     name: str
     direction: Direction
     function: Callable[[Labels, Scores], Any]
+    version: str = ""
+    """What tells a user's function from another one of that name: a digest of the file that it is in."""
 
     def __call__(self, y_true: Labels, scores: Scores) -> float:
         """Return the metric of `scores` (samples, classes), the higher the likelier, for labels (samples,).
@@ -90,7 +92,8 @@ def load_metric(name: str, direction: Direction = "maximize") -> Metric:
             )
         return Metric(name, direction, METRICS[name])
     if is_reference(name):
-        return Metric(name, direction, load_callable(name, ObjectiveError))
+        function = load_callable(name, ObjectiveError)
+        return Metric(name, direction, function, source_digest(name))
     raise ObjectiveError(
         f"no metric named '{name}'{suggestion(name, METRICS)} (a metric is {', '.join(METRICS)} or "
         "package.module:function)"

@@ -209,7 +209,7 @@ class FoldWork:
             )
 
     def _name(self, stage: Candidate) -> str:
-        return weights_name(self._setting, stage, self._index)
+        return weights_name(self._setting, stage, self._index, self._metric)
 
     def _refuse_lost_columns(self, data: bytes, inlet: Inlet, candidate: Candidate) -> None:
         """Raise Mismatch where what reaches the first quantization vanishes in it."""
@@ -244,10 +244,10 @@ def judged_samples(profile: HardwareProfile) -> int | None:
     return MICRO_SAMPLES if profile.runtime.name == MICRO else None
 
 
-def weights_name(setting: Setting, stage: Candidate, fold: int) -> str:
+def weights_name(setting: Setting, stage: Candidate, fold: int, metric: Metric) -> str:
     """Name a stage's weights by all that they depend on; the metric says which epoch was the best."""
-    metric = f"{setting.metric} ({setting.metric_direction})"
+    judged_by = f"{metric.name} ({metric.direction}){metric.version}"
     versions = f"{RECIPE}/{keras().__version__}"
     return digest(
-        stage.digest, setting.data_digest, fold, setting.seed, setting.class_weights, metric, versions
+        stage.digest, setting.data_digest, fold, setting.seed, setting.class_weights, judged_by, versions
     )

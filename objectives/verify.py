@@ -82,10 +82,10 @@ def verify(data: bytes, candidate: Candidate) -> Held:
         found = found[1:]  # it projects the input and is no trained one
     _check_types(found, compression)
     prunable = [k for k in found if k.prunable]
-    sparsity = _zeros(prunable) / sum(k.values.size for k in prunable)
+    sparsity = _zeros(prunable) / max(1, sum(k.values.size for k in prunable))
     _check_sparsity(prunable, compression.sparsity)
-    overall = _zeros(found) / sum(k.values.size for k in found)
-    clusters = max(_most_values(k) for k in prunable) if compression.clusters else None
+    overall = _zeros(found) / max(1, sum(k.values.size for k in found))
+    clusters = max((_most_values(k) for k in prunable), default=0) if compression.clusters else None
     if clusters is not None and clusters > compression.clusters:
         raise Mismatch(f"{compression.clusters} clusters were asked, the file has {clusters} in a channel")
     return Held(sparsity, overall, clusters)

@@ -20,7 +20,7 @@ from functools import cache
 from multiprocessing.connection import Connection
 from typing import IO, Any
 
-from objectives.guard import ChildFailed, answered, ending, import_paths, last_line, opened
+from objectives.guard import ChildFailed, ChildLost, answered, ending, import_paths, last_line, opened
 
 # As in guard.py: `-I` keeps the environment's and the folder's own modules out.
 _BOOT = (
@@ -47,12 +47,15 @@ class WarmChild:
         """Return what `function`, "package.module:function", returns in the child for the arguments.
 
         Raises the ObjectiveError that the function raised, and ChildFailed for every other exception, for a
-        death by signal, and after `timeout_s` seconds; `what` begins its message.
+        death by signal, and after `timeout_s` seconds; `what` begins its message. Raises ChildLost where the
+        child did not come up, or was killed as a machine without memory left does.
         """
         if self._process is None:
             self._start()
         try:
             answer, rss_bytes = self._exchange((function, arguments, timeout_s), timeout_s, what)
+        except ChildLost:
+            raise
         except (OSError, EOFError, pickle.UnpicklingError):
             raise self._death(what) from None
         except BaseException:  # whatever it is at is wanted no more
@@ -64,7 +67,8 @@ class WarmChild:
 
     def _exchange(self, job: object, timeout_s: float, what: str) -> tuple[bytes, int]:
         if not self._connection.poll(START_S):
-            raise EOFError
+            self.close()
+            raise ChildLost(f"{what}: its process did not come up in {START_S:g} s; is the machine busy?")
         self._connection.recv()  # that it is ready
         self._connection.send(job)
         if not self._connection.poll(timeout_s):
@@ -73,14 +77,15 @@ class WarmChild:
         answer: tuple[bytes, int] = self._connection.recv()
         return answer
 
-    def _death(self, what: str) -> ChildFailed:
+    def _death(self, what: str) -> ChildFailed | ChildLost:
         assert self._process is not None
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_S)
         code = self._process.poll()
         said = last_line(self._output)
         self.close()
-        return ChildFailed(what, ending(1 if code is None else code, said))
+        how = ending(1 if code is None else code, said)
+        return ChildLost(f"{what} {how}") if code == -signal.SIGKILL else ChildFailed(what, how)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()

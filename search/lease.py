@@ -112,7 +112,7 @@ class Lease:
         if last is not None and last.token != self._mine.token:
             raise StudyError(
                 f"the study '{study.study_name}' was taken over by process {last.pid} on '{last.host}', for "
-                f"it heard nothing from here for {STALE_AFTER_S:.0f} s; this one ends, and what is done is kept"
+                f"it heard nothing from here for {STALE_AFTER_S:.0f} s; this one ends, and keeps what is done"
             )
 
     def take(self, study: optuna.Study) -> Holder | None:

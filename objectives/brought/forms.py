@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FORM_TIMEOUT_S = 300.0
+SAMPLE_TIMEOUT_S = 2.0
+"""Some kernels of this host are 60 times slower than a device's; what takes longer hangs."""
 WITHOUT_RANGES: tuple[Precision, ...] = ("float32", "float16", "dynamic-int8")
 
 
@@ -37,7 +39,10 @@ def form_in_child(
     samples: Path,
     timeout_s: float = FORM_TIMEOUT_S,
 ) -> tuple[bytes, Array]:
-    """Return `form` of the arguments, made in a child process. Raises ChildFailed and ObjectiveError."""
+    """Return `form` of the arguments, made in a child process. Raises ChildFailed and ObjectiveError.
+
+    It has `timeout_s` for the form, and SAMPLE_TIMEOUT_S for each sample.
+    """
     arguments = {
         "data": data,
         "precision": precision,
@@ -46,7 +51,8 @@ def form_in_child(
         "samples": samples.absolute(),
     }
     what = f"making the {precision} form"
-    made: tuple[bytes, Array] = guarded("objectives.brought.forms:form", arguments, timeout_s, what=what)
+    whole_s = timeout_s + SAMPLE_TIMEOUT_S * len(np.load(samples, mmap_mode="r"))
+    made: tuple[bytes, Array] = guarded("objectives.brought.forms:form", arguments, whole_s, what=what)
     return made
 
 

@@ -26,6 +26,8 @@ def without_twin(reason: str) -> dict[Lever, str | None]:
 def levers_of(twin: tf_keras.Model, samples: Array) -> dict[Lever, str | None]:
     """Return for each lever None if it can be used on a twin, else the reason why not."""
     none = None if any(True for _ in prunable(twin)) else NO_KERNEL
+    if twin.inputs[0].dtype.name != "float32":
+        none = f"its input is {twin.inputs[0].dtype.name}, and what is trained on here takes float32"
     return {"slim": NOT_OURS, "prune": none, "cluster": none, "aware": none or _why_not_aware(twin, samples)}
 
 

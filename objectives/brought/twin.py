@@ -52,10 +52,12 @@ def load_twin(root: Path, digest: str) -> tf_keras.Model:
 
 
 def read_twin(folder: Path) -> tf_keras.Model:
-    """Return the twin that a folder holds."""
+    """Return the twin that a folder holds, with no layer frozen."""
     network = keras().models.model_from_json((folder / LAYERS).read_text())
     with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
         network.set_weights([arrays[f"arr_{i}"] for i in range(len(arrays.files))])
+    # Afterwards, for it orders the weights: what is compressed is the whole network, frozen layers too.
+    network.trainable = True
     return network
 
 

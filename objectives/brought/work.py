@@ -160,7 +160,7 @@ class BroughtWork:
         return Adapter(lambda _: load_twin(self._models, self._model.digest), task, clock, trained=True)
 
     def _name(self, stage: Candidate) -> str:
-        return weights_name(self._setting, stage, self._index)
+        return weights_name(self._setting, stage, self._index, self._metric)
 
 
 class _Samples:

@@ -1,5 +1,6 @@
 """Finds what a user names as `package.module:function`."""
 
+import hashlib
 import importlib
 import re
 import sys
@@ -39,6 +40,15 @@ def load_callable(reference: str, error: type[ObjectiveError]) -> Callable[..., 
         raise error(f"module '{module_name}' ({where}) has no function '{name}'{suggestion(name, known)}")
     function: Callable[..., Any] = found
     return function
+
+
+def source_digest(reference: str) -> str:
+    """Return the SHA-256 of the file of an imported `package.module:function`, empty where there is none."""
+    file = getattr(sys.modules[reference.partition(":")[0]], "__file__", None)
+    try:
+        return hashlib.sha256(Path(file or "").read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def append_current_folder() -> None:

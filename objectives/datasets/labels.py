@@ -53,6 +53,8 @@ def encode_labels(raw: Raw) -> Labels:
     for a test label that train does not know.
     """
     labels = plain_labels(raw.train.y, "the target")
+    if labels.dtype.kind in "iu":
+        _refuse_quantities(labels, "the target")
     values, codes = np.unique(labels, return_inverse=True)
     if len(values) == 0:
         raise DataError("a data set needs samples, got none; check the source")
@@ -86,8 +88,6 @@ def plain_labels(y: AnyArray, what: str) -> AnyArray:
         raise DataError(
             f"labels are text, whole numbers or booleans, and {what} holds {labels.dtype}; convert it"
         )
-    if labels.dtype.kind in "iu":
-        _refuse_quantities(labels, what)
     return labels
 
 

@@ -352,6 +352,9 @@ def test_words_are_taken_as_whole_numbers(here, tmp_path):
     network = brought_models.shaken(k.Model(inputs, k.layers.Dense(3)(x)))
     about = import_model(saved(network, tmp_path / "mine.keras"), tmp_path / "root")
     assert (about.input_dtype, about.trainable) == ("int32", None)
+    assert {about.levers[lever] for lever in ("prune", "cluster", "aware")} == {
+        "its input is int32, and what is trained on here takes float32"
+    }
     words = np.random.default_rng(0).integers(0, 10, (20, 6)).astype(np.int32)
     found = scores(original(tmp_path / "root", about.digest), words)
     assert disagreement(found, outputs(network, words)) < 1e-4

@@ -53,3 +53,22 @@ def test_a_fine_tuned_form_is_refused_where_the_file_without_rounding_disagrees_
     monkeypatch.setitem(TOLERANCE, "float32", 1e-12)
     failed = evaluated(sparsity=0.5)
     assert isinstance(failed, Failed) and "rounding to int8 explains 1e-06" in failed.error
+
+
+def test_frozen_layers_are_compressed_too(monkeypatch, make_setting, quick_runner, tmp_path):
+    """As after transfer learning: what ships is the whole network."""
+    monkeypatch.setattr(importing, "guarded", lambda _, arguments, *__, **___: importing.work(**arguments))
+    k = keras_of(2)
+    k.utils.set_random_seed(0)
+    base = k.layers.Dense(16, activation="relu", trainable=False)
+    network = k.Sequential([k.Input((8, 8, 1)), k.layers.Flatten(), base, k.layers.Dense(10)])
+    about = importing.import_model(saved(network, tmp_path / "mine.keras"), tmp_path / "root")
+    setting = make_setting("digits", model=about, models=tmp_path / "root")
+    evaluator = Evaluator(setting, Device(setting.profile, quick_runner[0], None))
+    training = Training(learning_rate=1e-4, epochs=3)
+    for levers in ({"sparsity": 0.5}, {"clusters": 16}):
+        compression = Compression(precision="float32", **levers)
+        outcome = evaluator.evaluate(
+            Candidate(model=about.digest, training=training, compression=compression)
+        )
+        assert isinstance(outcome, Measured), outcome

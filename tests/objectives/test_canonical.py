@@ -4,7 +4,8 @@ import pytest
 from small import IMAGE, TABLE, dense, mixed
 
 from objectives.canonical import canonical, least_bytes
-from spaces.candidate import PRECISIONS
+from objectives.lowbit import low_bit_count
+from spaces.candidate import PRECISIONS, Compression
 from spaces.weights import kernel_sizes
 
 
@@ -46,3 +47,24 @@ def test_the_bound_is_the_kernels_in_the_type_they_are_stored_in(precision, expe
 
 def test_the_bound_counts_every_kernel():
     assert least_bytes(mixed("int8"), IMAGE) == sum(kernel.weights for kernel in kernel_sizes(mixed(), IMAGE))
+
+
+def low(layers, share):
+    """Return a network of so many layers, the one for its classes among them."""
+    compression = Compression(precision="int4", int4_share=share)
+    return dense(*[8] * (layers - 1)).model_copy(update={"compression": compression})
+
+
+@pytest.mark.parametrize(("layers", "distinct"), [(1, {1.0}), (2, {0.5, 1.0}), (3, {0.25, 0.5, 1.0})])
+def test_shares_that_mean_as_many_layers_are_one(layers, distinct):
+    shares = [0.25, 0.5, 0.75, 1.0]
+    made = [canonical(low(layers, share), TABLE) for share in shares]
+    assert {candidate.compression.int4_share for candidate in made} == distinct
+    assert len({candidate.digest for candidate in made}) == len(distinct)
+    for share, candidate in zip(shares, made, strict=True):
+        assert low_bit_count(layers, candidate.compression.int4_share) == low_bit_count(layers, share)
+
+
+def test_a_share_like_no_plain_one_is_kept():
+    candidate = low(10, 0.6)
+    assert canonical(candidate, TABLE) == candidate

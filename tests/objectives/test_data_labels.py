@@ -68,6 +68,13 @@ def test_many_classes_with_samples_enough_are_no_quantity():
     assert len(np.unique(plain_labels(np.repeat(np.arange(100), 10), "the target"))) == 100
 
 
+def test_a_small_test_set_of_many_classes_is_one():
+    """What are classes is said by the train part."""
+    train, test = np.repeat(np.arange(26), 50), np.repeat(np.arange(26), 8)
+    labels = encode_labels(raw_of(train, test))
+    assert labels.test.tolist() == test.tolist()
+
+
 def test_text_and_numbers_meet_as_text():
     encoded = encode_labels(raw_of([10, 9, 10], ["9", "10"]))
     assert encoded.classes == ("9", "10")

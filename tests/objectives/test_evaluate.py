@@ -1,5 +1,8 @@
 """Trials from candidate to outcome: real data, real training, real files, measured on this machine."""
 
+import sys
+import time
+
 import numpy as np
 import pytest
 from small import dense, mixed
@@ -326,3 +329,22 @@ def test_memory_does_not_grow_without_measure(evaluator):
         seen.append(psutil.Process().memory_info().rss / 2**20)
     # The first trials load what all share.
     assert (seen[-1] - seen[3]) / (len(seen) - 4) < 25, seen
+
+
+def test_an_estimate_of_the_blank_does_not_stand_for_what_is_metered(make_setting):
+    """The blank is timed for the limit; its energy, by the published power, is no measurement."""
+
+    class Patient(Steady):
+        def measure(self, models, anchor):
+            time.sleep(0.3)
+            return super().measure(models, anchor)
+
+    meter = (sys.executable, "-uc", "import time\nwhile True: print(7.0); time.sleep(0.01)")
+    energy = Goal(metric="energy_mj", direction="minimize")
+    setting = make_setting("digits", goals=(limit("accuracy", None), limit("latency_ms", 5.0), energy))
+    power = setting.profile.power.model_copy(update={"active_w": 2.0, "meter": meter})
+    setting = setting.model_copy(update={"profile": setting.profile.model_copy(update={"power": power})})
+    outcome = Evaluator(setting, Device(setting.profile, Patient(), None)).evaluate(SMALL)
+    assert isinstance(outcome, Measured)
+    (found,) = [m for m in outcome.evidence.measurements if m.metric == "energy_mj"]
+    assert (found.source.provenance, found.value) == ("measured", pytest.approx(0.7))

@@ -156,6 +156,16 @@ def test_only_forms_that_keep_the_limits_are_there_to_be_beaten(harvested):
     assert [point["model_bytes"] for point in harvest._prospects.standing.front] == [2e3]
 
 
+@pytest.mark.parametrize(("epochs", "expected"), [(20, 0.6), (3, 2 / 3), (2, 1.0)])
+def test_a_fine_tuning_is_reckoned_by_the_epochs_that_it_runs(harvested, epochs, expected):
+    """Of a short training it takes more than its share: two epochs at least."""
+    network = dense(16, learning_rate=1e-2, epochs=epochs)
+    _, _, one = harvested((), network)
+    harvest = Harvest(one, network, Brief(standing=Standing()), {}, {}, Clock())
+    slim = network.model_copy(update={"compression": HALF})
+    assert harvest._cost_s(slim, 100.0) == pytest.approx(100 * expected)
+
+
 def test_all_forms_are_measured_in_one_go(harvested):
     class Counting(Steady):
         def __init__(self):

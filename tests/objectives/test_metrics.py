@@ -1,5 +1,6 @@
 """Metrics agree with scikit-learn; a guesser's value and the intervals are what statistics says."""
 
+import importlib
 import math
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
+from small import dense
 
 from objectives.errors import ObjectiveError
 from objectives.metrics import (
@@ -19,6 +21,7 @@ from objectives.metrics import (
     majority_value,
     wilson_interval,
 )
+from objectives.stages import weights_name
 
 CLASSES = 3
 LABELS = st.lists(
@@ -178,3 +181,19 @@ def test_a_bootstrap_never_loses_a_class():
     y = np.array([0] * 50 + [1, 2])
     assert bootstrap_interval(Metric("classes", "maximize", classes), y, scores_of(y)) == (0.5, 0.5)
     assert seen == {3}
+
+
+def test_a_metric_that_was_edited_is_another_one(tmp_path, monkeypatch, make_setting):
+    """What was kept under its name was judged by the old one."""
+    monkeypatch.chdir(tmp_path)
+    assert load_metric("accuracy").version == ""
+    seen = []
+    for text in ("return 0.5", "return 0.6"):
+        (tmp_path / "edited_metric.py").write_text(f"def judge(y_true, scores):\n    {text}\n")
+        sys.modules.pop("edited_metric", None)
+        importlib.invalidate_caches()
+        seen.append(load_metric("edited_metric:judge").version)
+    sys.modules.pop("edited_metric", None)
+    assert len(set(seen)) == 2 and all(len(version) == 64 for version in seen)
+    metrics = [Metric("edited_metric:judge", "maximize", METRICS["accuracy"], version) for version in seen]
+    assert len({weights_name(make_setting("digits"), dense(8), 0, metric) for metric in metrics}) == 2

@@ -13,7 +13,7 @@ from processes import gone
 import objectives
 from objectives import warm_child
 from objectives.errors import Mismatch, ObjectiveError
-from objectives.guard import ChildFailed
+from objectives.guard import ChildFailed, ChildLost
 from objectives.warm_child import WarmChild, converting
 
 ROOT = Path(objectives.__file__).parents[1]
@@ -81,9 +81,19 @@ def test_one_that_grew_too_large_is_replaced(child, monkeypatch):
 
 def test_a_child_killed_from_outside_is_told_and_replaced(child):
     os.kill(pid_of(child), signal.SIGKILL)
-    with pytest.raises(ChildFailed, match="SIGKILL"):
+    with pytest.raises(ChildLost, match="SIGKILL"):  # no fault of what it was at
         run(child, "multiply", a=2, b=3)
     assert run(child, "multiply", a=2, b=3) == 6
+
+
+def test_one_that_does_not_come_up_is_told_and_replaced(monkeypatch):
+    monkeypatch.setattr(warm_child, "START_S", 0.01)
+    child = WarmChild()
+    with pytest.raises(ChildLost, match=r"did not come up in 0\.01 s"):
+        pid_of(child)
+    monkeypatch.undo()
+    assert pid_of(child) != os.getpid()
+    child.close()
 
 
 def test_it_ends_with_a_parent_that_is_killed_and_leaves_nothing(tmp_path):
