@@ -10,9 +10,10 @@ firmware/         for a microcontroller: the model as C and C++, with a self-tes
 import io
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -32,6 +33,8 @@ FILES = (
     "model.tflite", "model.json", "model_card.md", "labels.txt",
     "infer.py", "sample.npy", "pareto.html", "plan.yaml",
 )  # fmt: skip
+
+_OF_FRONT = re.compile(r"trial-\d+")
 
 
 def export(shipment: Shipment, to: Path, firmware: Mapping[str, bytes] | None = None) -> Path:
@@ -56,6 +59,27 @@ def export(shipment: Shipment, to: Path, firmware: Mapping[str, bytes] | None = 
             f"cannot write to '{to}' ({error.strerror or error}); choose another --to"
         ) from error
     return to
+
+
+def others(to: Path, wanted: Collection[str]) -> tuple[Path, ...]:
+    """Return the folders of an earlier front in a folder that this front has not: `trial-N` each.
+
+    Raises StudyError where anything else lies there: it would be taken for part of the front.
+    """
+    to = to.absolute()
+    if to.is_symlink() or (to.exists() and not to.is_dir()):
+        raise StudyError(f"--to names a folder, but '{to}' is none; choose another --to")
+    there = sorted(to.iterdir()) if to.is_dir() else []
+    strange = [path for path in there if not _OF_FRONT.fullmatch(path.name) or not _is_export(path)]
+    if strange:
+        raise StudyError(
+            f"--all writes to a new or empty folder or an earlier front, but '{to}' holds "
+            f"'{strange[0].name}'; choose another --to"
+        )
+    found = tuple(path for path in there if path.name not in wanted)
+    for path in found:
+        check_target(path)
+    return found
 
 
 def check_target(to: Path) -> None:

@@ -38,6 +38,7 @@ from search.mlflow_values import (
     Point,
     experiment_tags,
     harvest_rows,
+    present,
     progress,
     quiet_mlflow,
     seconds,
@@ -57,6 +58,10 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 1000
 """How many metrics MLflow takes in one call, and how many runs it returns."""
+
+
+UNLISTED = "unlisted"
+"""The state, here alone, of what was written of a trial that the study does not list any more."""
 
 
 @dataclass
@@ -106,7 +111,7 @@ class MlflowLedger:
         """Write the parent run anew, and which children are on the front. Raises StudyError."""
         with self._reaching() as client:
             view = self._view(client, study)
-            curve = _metrics(progress(study, view.steps), view.start_ms)
+            curve = _metrics(progress(study, view.steps), view.start_ms) or _news(client, view, study)
             *early, last = _batches(curve)
             for batch in early:
                 client.log_batch(view.parent, batch)
@@ -115,6 +120,7 @@ class MlflowLedger:
             with tempfile.TemporaryDirectory() as folder:
                 write_files(study, Path(folder))
                 client.log_artifacts(view.parent, folder)
+            _end_unlisted(client, view, study)
             _mark_front(client, view, {trial.number for trial in front(study.trials, study.goals)})
             going_on = any(trial.state == "running" for trial in study.trials)
             _set_status(client, view.parent, "RUNNING" if going_on else "FINISHED", None)
@@ -270,6 +276,24 @@ def _mark_front(client: "MlflowClient", view: _View, numbers: set[int]) -> None:
         elif number in numbers and not known.on_front:
             client.set_tag(known.run_id, "edgesearch.front", "yes")
         known.on_front = number in numbers
+
+
+def _news(client: "MlflowClient", view: _View, study: StudyRecord) -> "list[Metric]":
+    """Return how the study stands where that is no longer what was written: with other limits, for one."""
+    shown = client.get_run(view.parent).data.metrics
+    points = [p._replace(step=view.steps) for p in present(study) if shown.get(p.key) != p.value]
+    return _metrics(points, round(1000 * time.time()))  # later than what was written for as many trials
+
+
+def _end_unlisted(client: "MlflowClient", view: _View, study: StudyRecord) -> None:
+    """End the runs of trials that the study lists no more: asked again under another number, or unjudged."""
+    listed = {trial.number for trial in study.trials}
+    for number, known in view.children.items():
+        if number not in listed and known.record != UNLISTED:
+            tags = {"edgesearch.state": UNLISTED, "edgesearch.record": UNLISTED}
+            client.log_batch(known.run_id, tags=_tags(tags))
+            _set_status(client, known.run_id, "KILLED", None)
+            known.record, known.status = UNLISTED, "KILLED"
 
 
 def _metrics(points: Iterable[Point], start_ms: int) -> "list[Metric]":

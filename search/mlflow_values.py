@@ -231,6 +231,12 @@ def progress(study: StudyRecord, after: int = 0) -> Iterator[Point]:
             yield from _finite(Point(key, value, step) for key, value in figures_now.items())
 
 
+def present(study: StudyRecord) -> list[Point]:
+    """Return the last points of `progress`: how the study stands."""
+    ended = sum(trial.state in ENDED for trial in study.trials)
+    return list(progress(study, ended - 1))
+
+
 def _front_figures(study: StudyRecord, kept: tuple[TrialRecord, ...]) -> dict[str, float]:
     covered = hypervolume((figures(trial) for trial in kept), study.goals, study.majority_accuracy)
     found = {"hypervolume": covered, "front_size": float(len(kept))}

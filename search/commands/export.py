@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,6 +49,7 @@ def export(
 ) -> None:
     """Export a model with its card, an example that runs it, and the plan that repeats the study."""
     from search.export import export as write
+    from search.export import others
     from search.shipping import firmware_of, shipment
     from search.storage import read_study
 
@@ -59,12 +61,17 @@ def export(
     where = places(storage)
     opened = where.study(study)
     record = read_study(opened)
-    for chosen, name in _chosen(record, trial, prefer, limits, everything):
+    wanted = _chosen(record, trial, prefer, limits, everything)
+    gone = others(folder(to), {name for _, name in wanted}) if everything else ()
+    for chosen, name in wanted:
         target = folder(to) / name
         shipped = shipment(opened, record, chosen, where.home)
         written = write(shipped, target, firmware_of(shipped, where.home))
         script = shlex.quote(str(written / "infer.py"))
         say(f"trial {chosen.number} -> {written} (try it: python {script})")
+    for old in gone:
+        shutil.rmtree(old)
+        say(f"removed {old}: it is not on the front any more")
 
 
 def _chosen(

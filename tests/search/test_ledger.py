@@ -422,6 +422,25 @@ def test_a_plan_that_changed_is_shown_as_it_stands(place, make_study, trials):
     assert place.parent().data.tags["plan.limits.model_bytes"] == "2500"
 
 
+def test_other_limits_show_in_the_runs_and_in_the_figures(place, make_study, make_trial):
+    """A trial of which nothing is known any more was screened out by a limit that it would keep today."""
+    trials = [make_trial(0, 0.8, 0.02, 2000)]
+    screened = make_trial(2, None, None, 4000, state="infeasible")
+    sync(make_study([*trials, screened], limits={"model_bytes": "3K"}), place.ledger())
+    assert place.parent().data.metrics["best_accuracy"] == 0.8
+    sync(make_study(trials), place.ledger())
+    gone = place.children()[2]
+    assert (gone.info.status, gone.data.tags["edgesearch.state"]) == ("KILLED", "unlisted")
+    assert place.parent().data.metrics["trials_infeasible"] == 0
+    wide = make_study([make_trial(0, 0.9, 0.01, 9000), make_trial(1, 0.8, 0.02, 2000)])
+    for _ in range(2):
+        sync(wide, place.ledger())
+        assert place.parent().data.metrics["best_accuracy"] == 0.9
+    assert len(place.history(place.parent(), "best_accuracy")) == 3
+    sync(make_study([*wide.trials, screened]), place.ledger())
+    assert place.children()[2].data.tags["edgesearch.state"] == "infeasible"
+
+
 def test_a_deleted_experiment_comes_back(place, make_study, trials):
     study = make_study(trials)
     sync(study, place.ledger())

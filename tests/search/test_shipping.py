@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,20 @@ def test_the_whole_front_is_exported_a_folder_each(here, capsys):
     front = json.loads(capsys.readouterr().out)
     assert edgesearch("export", "iris", "--to", "all", "--all") == 0
     assert {path.name for path in (here / "all").iterdir()} == {f"trial-{row['trial']}" for row in front}
+
+
+def test_what_is_no_longer_on_the_front_is_removed_from_it(here, capsys):
+    assert edgesearch("export", "iris", "--to", "all", "--all") == 0
+    front = {path.name for path in (here / "all").iterdir()}
+    shutil.copytree(here / "all" / min(front), here / "all" / "trial-999")
+    assert edgesearch("export", "iris", "--to", "all", "--all") == 0
+    assert {path.name for path in (here / "all").iterdir()} == front
+    assert "trial-999: it is not on the front any more" in capsys.readouterr().err
+    (here / "all" / "notes.txt").write_text("mine")
+    assert edgesearch("export", "iris", "--to", "all", "--all") == 2
+    assert "'notes.txt'; choose another --to" in capsys.readouterr().err
+    assert {path.name for path in (here / "all").iterdir()} == {*front, "notes.txt"}
+    assert edgesearch("export", "iris", "--to", str(next(iter((here / "all").glob("trial-*")))), "--all") == 2
 
 
 def test_the_exported_plan_repeats_the_study(here, capsys):
