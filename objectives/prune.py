@@ -7,6 +7,7 @@ the graph that is there already. Depthwise kernels stay dense, as with the wrapp
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from objectives.tensorflow import tensorflow, tfmot
@@ -46,12 +47,33 @@ def _rhythm(steps: int) -> tuple[int, int]:
 
 
 def _pruning(trainer: Trainer, sparsity: float, every: int, end: int) -> tuple[Any, Any]:
-    from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl import Pruning
-
     tf = tensorflow()
     schedule = tfmot().sparsity.keras.PolynomialDecay(
         initial_sparsity=0.0, final_sparsity=sparsity, begin_step=0, end_step=end, frequency=every
     )
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     masked = [(kernel, mask, tf.Variable(0.0, trainable=False)) for kernel, mask in trainer.masks]
-    return Pruning(lambda: step, masked, schedule, (1, 1), "AVG"), step
+    return _counting()(lambda: step, masked, schedule, (1, 1), "AVG"), step
+
+
+@cache
+def _counting() -> type[Any]:
+    """Return TFMOT's pruning with masks that keep so many weights and no more.
+
+    Its own keep all that are as large as the smallest one kept. That may be a third of a kernel: weights
+    that learn nothing are moved by the regularisation alone, and RMSprop moves all of them in step.
+    """
+    from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl import Pruning
+
+    tf = tensorflow()
+
+    class Counting(Pruning):  # type: ignore[misc]
+        def _update_mask(self, weights: Any) -> tuple[Any, Any]:
+            sparsity = self._pruning_schedule(self._step_fn())[1]
+            count = tf.cast(tf.size(weights), tf.float32)
+            kept = tf.cast(tf.maximum(tf.round(count * (1 - sparsity)), 1), tf.int32)
+            values, places = tf.math.top_k(tf.reshape(tf.abs(weights), [-1]), k=kept)
+            mask = tf.scatter_nd(places[:, None], tf.ones_like(values), [tf.size(weights)])
+            return values[-1], tf.reshape(mask, tf.shape(weights))
+
+    return Counting

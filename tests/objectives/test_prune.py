@@ -43,6 +43,20 @@ def test_the_sparsity_is_reached_however_few_the_steps(sparsity, rows, batch_siz
     assert sparsity * total - count <= found <= sparsity * total + count
 
 
+@pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.8])
+def test_weights_that_are_all_alike_do_not_escape(sparsity):
+    """RMSprop moves what learns nothing in step: a third of a kernel had one magnitude."""
+    candidate = dense(24, 9, batch_size=32, epochs=2, sparsity=sparsity)
+    network = build(candidate, DIGITS, 0)
+    for kernel in prunable(network):
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], kernel.shape)
+        kernel.assign(np.where(np.arange(kernel.shape[0])[:, None] % 3, 1e-6 * signs, kernel.numpy()))
+    trainer = Trainer(network, candidate.training.model_copy(update={"learning_rate": 1e-12}), few(100))
+    prune(trainer, sparsity)
+    found, total, count = zeros(prunable(trainer.network))
+    assert sparsity * total - count <= found <= sparsity * total + count
+
+
 @pytest.fixture(scope="module")
 def pruned():
     """The mixed network, trained and pruned to 0.6."""
