@@ -64,7 +64,19 @@ def ablation_lines(result: Ablation) -> list[str]:
             side.contender for comparison in result.comparisons for side in comparison.sides
         )
     ]
-    return [f"{case.about}; seeds: {seeds}.", "", *table(head, rows), ""]
+    return [f"{case.about}; seeds: {seeds}.", "", *table(head, rows), "", *_warnings(result)]
+
+
+def _warnings(result: Ablation) -> list[str]:
+    """Say where rows are not of the same seeds, or not of the same code."""
+    lines = []
+    sides = [{side.contender for side in comparison.sides} for comparison in result.comparisons]
+    if any(one != sides[0] for one in sides):
+        lines.append("Not every row is of every seed: hold none but the ratios against each other.")
+    codes = {side.code or "unknown" for comparison in result.comparisons for side in comparison.sides}
+    if len(codes) > 1:
+        lines.append(f"By different versions of the code: {', '.join(sorted(codes))}.")
+    return [*lines, ""] if lines else []
 
 
 def _row(contender: str, comparisons: Iterable[Comparison]) -> tuple[str, ...]:

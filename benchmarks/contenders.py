@@ -47,7 +47,13 @@ def run_plain(case: Case, folder: Path, *extra: str) -> Run:
     total_s = run_command([sys.executable, str(SCRIPT), *_given(case), *options], folder)
     start, *lines = (json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
     trials = tuple(
-        Trial(number=line["trial"], seconds=line["seconds"], values=line["values"], model=Path(line["model"]))
+        Trial(
+            number=line["trial"],
+            seconds=line["seconds"],
+            values=line["values"],
+            model=Path(line["model"]),
+            error=line["error"],
+        )
         for line in lines
     )
     return Run(

@@ -27,6 +27,7 @@ from search.front import front
 from search.home import Home
 from search.storage import load, open_storage, read_study, study_names
 from search.trial import COUNTED
+from spaces.value import Value
 
 if TYPE_CHECKING:
     import optuna
@@ -60,6 +61,19 @@ def covered_s(intervals: Iterable[Interval], until: datetime = datetime.max) -> 
     return seconds
 
 
+class Call(Value):
+    """One call of the command: from when to when, in local time as Optuna has it."""
+
+    began: datetime
+    ended: datetime | None = None
+
+
+class Calls(Value):
+    """The content of the study's `calls.json`."""
+
+    calls: tuple[Call, ...]
+
+
 @dataclass(frozen=True)
 class Project:
     """The task, and the folder in which its study lives."""
@@ -83,7 +97,27 @@ class Project:
         if left_s >= LEAST_S:
             print(f"{self.task.name}: searching for {left_s:.0f} s", flush=True)
             self.folder.mkdir(parents=True, exist_ok=True)
+            began = datetime.now()  # noqa: DTZ005 - as Optuna
+            self._note((*self.calls(), Call(began=began)))
             run_command(self.command(left_s), self.folder, {"EDGESEARCH_HOME": str(self.home.root)})
+            *before, last = self.calls()
+            ended = datetime.now()  # noqa: DTZ005 - as Optuna
+            self._note((*before, last.model_copy(update={"ended": ended})))
+
+    def calls(self) -> tuple[Call, ...]:
+        """Return the calls so far. One that was killed ended when something was last heard of it."""
+        if not self._calls.is_file():
+            return ()
+        found = Calls.model_validate_json(self._calls.read_text(encoding="utf-8")).calls
+        heard = datetime.fromtimestamp(max(path.stat().st_mtime for path in self.folder.rglob("*")))  # noqa: DTZ006 - as Optuna
+        return tuple(call if call.ended else call.model_copy(update={"ended": heard}) for call in found)
+
+    @property
+    def _calls(self) -> Path:
+        return self.folder / "calls.json"
+
+    def _note(self, calls: tuple[Call, ...]) -> None:
+        save(self._calls, Calls(calls=calls))
 
     def command(self, seconds: float) -> list[str]:
         """Return the command that runs the study, or takes it up again, for so long."""
@@ -104,20 +138,24 @@ class Project:
         return [*EDGESEARCH_COMMAND, "study", *named, *(f"--objective={name}" for name in task.objectives)]
 
     def spent_s(self) -> float:
-        """Return for how long the study has had a trial under way, over all calls; 0 before the first.
-
-        What a kill cut off does not count, for it is asked again.
-        """
-        url = self.home.studies_db
-        begun = (self.home.root / "studies.db").is_file() and STUDY in study_names(open_storage(url))
-        return covered_s(self._intervals().values()) if begun else 0.0
+        """Return for how long the study was run, from the first ask of each call on; 0 before the first."""
+        return covered_s(self._searching())
 
     def within(self, seconds: float) -> StudyRecord:
         """Return the study with those of its trials that ended in so much of its time."""
-        record, intervals = read_study(self._study()), self._intervals()
-        ended_s = {n: covered_s(intervals.values(), end) for n, (_, end) in intervals.items()}
+        record, searching = read_study(self._study()), self._searching()
+        ended_s = {n: covered_s(searching, end) for n, (_, end) in self._intervals().items()}
         kept = tuple(t for t in record.trials if ended_s.get(t.number, inf) <= seconds)
         return record.model_copy(update={"trials": kept})
+
+    def _searching(self) -> list[Interval]:
+        """Return from when to when each call searched: from its first ask on."""
+        url = self.home.studies_db
+        if not (self.home.root / "studies.db").is_file() or STUDY not in study_names(open_storage(url)):
+            return []
+        asked = sorted(t.datetime_start for t in self._study().get_trials(deepcopy=False) if t.datetime_start)
+        found = [(call, next((a for a in asked if a >= call.began), None)) for call in self.calls()]
+        return [(first, max(first, call.ended)) for call, first in found if first and call.ended]
 
     def _intervals(self) -> dict[int, Interval]:
         """Return from when to when each trial took that came to an end."""
@@ -182,6 +220,7 @@ def result_of(project: Project) -> Full:
         load=before,
         task=project.task,
         spent_s=project.spent_s(),
+        calls=len(project.calls()),
         states={state: asked[state] for state in COUNTED},
         forms=sum(trial.parent is not None for trial in record.trials),
         front=project.judged(record),

@@ -114,6 +114,7 @@ class Judge:
             hypervolume=curve[-1].hypervolume if curve else 0.0,
             front=tuple(points[number] for number in sorted(trial.number for trial in last)),
             curve=curve,
+            code=run.code,
         )
 
     def _point(self, trial: Trial, divisor: float, folder: Path) -> Point:

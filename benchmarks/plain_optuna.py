@@ -227,7 +227,15 @@ class Objective:
         self.data, self.epochs, self.momentum, self.folder = data, epochs, batch_norm_momentum, folder
 
     def __call__(self, trial: optuna.Trial) -> tuple[float, float, int]:
-        """Return the three values, and keep the file."""
+        """Return the three values, and keep the file; what a trial failed with is kept beside it."""
+        try:
+            return self.measured(trial)
+        except Exception as error:
+            trial.set_user_attr("error", " ".join(f"{type(error).__name__}: {error}".split())[:300])
+            raise
+
+    def measured(self, trial: optuna.Trial) -> tuple[float, float, int]:
+        """Train, convert and measure what the trial suggests."""
         keras.backend.clear_session()
         model = self.trained(trial)
         precision = trial.suggest_categorical("precision", ("float32", "float16", "dynamic-int8", "int8"))
@@ -273,6 +281,7 @@ def line_of(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> dict[str, A
         "values": values,
         "params": trial.params,
         "model": f"{trial.number}.tflite",
+        "error": trial.user_attrs.get("error"),
     }
 
 

@@ -205,10 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.networks < 1 or min(options.epochs) < 1 or list(options.epochs) != sorted(set(options.epochs)):
         parser.error("give 1 network or more, and numbers of epochs from 1 on that ascend")
 
-    shop = Workshop(options.work.absolute(), options.seed)
+    shop, load = Workshop(options.work.absolute(), options.seed), load_average()
     names = options.data or tuple(SOURCES)
     networks = tuple(n for name in names for n in shop.trained(name, options.networks, options.epochs))
-    result = Recipe(circumstances=circumstances(), load=load_average(), seed=options.seed, networks=networks)
+    result = Recipe(circumstances=circumstances(), load=load, seed=options.seed, networks=networks)
     save(options.out, result)
     print("\n".join(recipe_lines(result)), flush=True)
 

@@ -61,7 +61,8 @@ SCALING_TITLE = """\
 Simulated: the real driver with workers of a clock that is moved, every ask and every tell charged to that
 clock, trials of random length (log-uniform). A worker is busy while it has a trial; counted is the time from
 the first ask to the last trial that was begun. What comes after it, when there is nothing left to begin, is
-told as the tail. Measured: what the real driver spends on a trial with the default sampler, a SQLite storage
+told as the tail. Measured, without preselection and harvest: what the real driver spends on a trial with the
+default sampler, a SQLite storage
 and the conditional space of convolutional networks, when workers answer at once: the ask, writing it down,
 telling how it ended, front, hypervolume, and handing over to the ledger's thread."""
 

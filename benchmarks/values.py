@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ VERSIONED = (
     "edgesearch", "optuna", "ray", "mlflow", "tensorflow", "tf-keras",
     "tensorflow-model-optimization", "ai-edge-litert", "ai-edge-quantizer", "numpy",
 )  # fmt: skip
+PACKAGES = ("search", "objectives", "spaces", "hardware_profiles", "benchmarks")
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -82,16 +84,23 @@ class Trial(Value):
     values: dict[str, float] | None
     model: Path
     form: bool = False
+    error: str | None = None
 
 
 class Run(Value):
-    """What one side did. Its files take pixels divided by `divisor`. `load` is the machine's, before it."""
+    """What one side did. Its files take pixels divided by `divisor`. `load` is the machine's, before it.
+
+    `code` is the digest of what was run, and `circumstances` are those in which it was; both are unknown in
+    results from before they were kept.
+    """
 
     startup_s: float
     total_s: float
     load: float
     divisor: Positive
     trials: tuple[Trial, ...]
+    code: str = ""
+    circumstances: Circumstances | None = None
 
     def within(self, seconds: float) -> tuple[Trial, ...]:
         """Return the trials that were done in that time."""
@@ -117,6 +126,7 @@ class Judgement(Value):
     """One side of a case. `candidates` are those that were measured within the time, `forms` among them.
 
     `curve` has a moment for every change of the front; it is empty in results from before it was kept.
+    `code` is the digest of the code that was run.
     """
 
     contender: str
@@ -129,6 +139,7 @@ class Judgement(Value):
     hypervolume: Annotated[float, Field(ge=0, le=1)]
     front: tuple[Point, ...]
     curve: tuple[Moment, ...] = ()
+    code: str = ""
 
 
 class Comparison(Value):
@@ -220,6 +231,15 @@ def circumstances() -> Circumstances:
     )
 
 
+def code_digest() -> str:
+    """Return what tells the code that runs now from any other: 8 digits of a digest of all its files."""
+    root, found = Path(__file__).parents[1], hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            found.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return found.hexdigest()[:8]
+
+
 def load_average() -> float:
     """Return the machine's load of the last minute (0 where the system does not tell)."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
@@ -238,8 +258,16 @@ def earlier(path: Path) -> tuple[Comparison, ...]:
 
 
 def updated(before: Iterable[Comparison], done: Iterable[Comparison]) -> tuple[Comparison, ...]:
-    """Return what was compared before, with what is done in place of the same cases; seed by seed."""
-    by_case = {comparison.case: comparison for comparison in (*before, *done)}
+    """Return what was compared before, with what is done in place of the same cases; seed by seed.
+
+    A side of a case that was not run again stays.
+    """
+    by_case: dict[Case, Comparison] = {}
+    for one in (*before, *done):
+        again = {side.contender for side in one.sides}
+        kept = by_case[one.case].sides if one.case in by_case else ()
+        left = tuple(side for side in kept if side.contender not in again)
+        by_case[one.case] = one.model_copy(update={"sides": (*one.sides, *left)})
     order = list(dict.fromkeys(case.about for case in by_case))
     cases = sorted(by_case, key=lambda case: (order.index(case.about), case.seed))
     return tuple(by_case[case] for case in cases)

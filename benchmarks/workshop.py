@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.judge import Judge, runner
-from benchmarks.values import Case, Comparison, Judgement, Run, circumstances, save
+from benchmarks.values import Case, Comparison, Judgement, Run, circumstances, code_digest, save
 from hardware_profiles.anchor import calibrate
 from hardware_profiles.runners.base import Anchor
 
@@ -41,7 +41,8 @@ class Workshop:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             print(f"{case.title}: running {contender}", flush=True)
-            save(path, self.sides[contender](case, folder))
+            about = {"code": code_digest(), "circumstances": circumstances()}
+            save(path, self.sides[contender](case, folder).model_copy(update=about))
         return Run.model_validate_json(path.read_text(encoding="utf-8"))
 
     def judged(self, case: Case, contender: str, judge: Judge) -> Judgement:
@@ -61,13 +62,13 @@ class Workshop:
 
 def compare(workshop: Workshop, case: Case, contenders: Sequence[str]) -> Comparison:
     """Run every side of a case, then judge them all."""
-    for contender in contenders:
-        workshop.run(case, contender)
+    known = [workshop.run(case, contender).circumstances for contender in contenders]
+    newest = max((one for one in known if one), key=lambda one: one.date, default=None)
     anchor = workshop.anchor()
     judge = Judge.of(case, workshop.root / "data", anchor)
     return Comparison(
         case=case,
-        circumstances=circumstances(),
+        circumstances=newest or circumstances(),
         majority_accuracy=judge.majority_accuracy,
         anchor_ms=anchor.constant_ms,
         sides=tuple(workshop.judged(case, contender, judge) for contender in contenders),

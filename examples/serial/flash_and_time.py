@@ -137,6 +137,7 @@ def main() -> int:
     with np.load(given.inputs) as file:
         inputs = [file[f"input_{n}"] for n in range(len(file.files))]
     try:
+        serial.Serial(given.port, given.baud).close()  # a board that is not there is no model's fault
         if given.flash:
             flash(given.flash, given.flash_in, given.model)
         with serial.Serial(given.port, given.baud, timeout=0.2) as port:

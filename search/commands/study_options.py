@@ -26,7 +26,11 @@ DATA_OPTIONS = (
         "--image-size", "data__image_size", metavar="HEIGHTxWIDTH", help="Resize images of a folder (64x48)."
     ),
     click.option(
-        "--subset", "data__subset", type=int, metavar="N", help="Use N samples of the training data."
+        "--subset",
+        "data__subset",
+        type=int,
+        metavar="N",
+        help="Use N samples: of the training data, where a test set is given.",
     ),
     click.option(
         "--split-seed", "data__split_seed", type=int, metavar="N", help="Another split of the data."

@@ -127,9 +127,11 @@ def test_the_table_shows_both_sides_at_parts_of_the_time():
 def test_a_case_tells_when_edgesearch_was_as_good_and_forms_are_no_candidates_of_their_own():
     ours = side(EDGESEARCH, (30, 0.1), (40, 0.4), (500, 0.5))
     text = "\n".join(comparison_lines(comparison(ours, PLAIN_SIDE)))
-    assert "| edgesearch | 1 s | 12 (2) | 0 | 0.500 |" in text
+    assert "| edgesearch | 1 s | 12 (2) | 0 | 0 | 0.500 |" in text
     assert "**0.8 times the candidates**" in text
-    assert f"reached the {PLAIN}'s final hypervolume after **40 s, 1/15.0 of the time**." in text
+    assert (
+        f"reached the {PLAIN}'s final hypervolume after **40 s, 1/15.0 of the time**; 1/14.7 of it " in text
+    )
 
 
 def test_a_case_tells_that_edgesearch_never_was_as_good():
@@ -143,7 +145,16 @@ def test_over_seeds_the_median_is_told_beside_the_aim():
     ]
     (line,) = [line for line in summary_lines(runs) if line.startswith("- ")]
     assert "1/20.0 (seed 0), 1/8.0 (seed 1), 1/10.0 (seed 2) of the time; median **1/10.0**" in line
-    assert line.endswith("(the aim: at most 1/10).")
+    assert (
+        "(the aim: at most 1/10); from the launch on 1/19.4 (seed 0), 1/7.9 (seed 1), 1/9.9 (seed 2)" in line
+    )
+    assert line.endswith("median **1/9.9**.")
+    newer = [
+        run.model_copy(update={"sides": tuple(s.model_copy(update={"code": "abc"}) for s in run.sides)})
+        for run in runs[:1]
+    ]
+    (line,) = [line for line in summary_lines([*newer, *runs[1:]]) if line.startswith("- ")]
+    assert line.endswith("By different versions of the code: abc, unknown.")
 
 
 def test_a_seed_that_never_was_as_good_counts_as_the_longest():

@@ -51,7 +51,7 @@ def test_a_case_is_a_table_and_what_edgesearch_has_over_each_other_side():
         comparison_lines(comparison(side(EDGESEARCH, 90, 0.7), side(PLAIN, 30, 0.5), side(KNOWING, 0, 0.0)))
     )
     assert "### 12,000 images of fashion-mnist: 6 epochs, 240 s, seed 0" in text
-    assert "| edgesearch | 12 s | 90 | 1 | 0.700 | 0.875 | 12,345 bytes | 12.3 us |" in text
+    assert "| edgesearch | 12 s | 90 | 0 | 1 | 0.700 | 0.875 | 12,345 bytes | 12.3 us |" in text
     assert f"Against the {PLAIN}: **3.0 times the candidates**, hypervolume **0.700 against 0.500**." in text
     assert f"The {KNOWING} finished no candidate in this time, edgesearch 90." in text
 

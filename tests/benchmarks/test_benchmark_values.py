@@ -15,12 +15,14 @@ from benchmarks.values import (
     AgainstPlain,
     Case,
     Comparison,
+    Judgement,
     Round,
     Run,
     Task,
     Trial,
     Workers,
     circumstances,
+    code_digest,
     earlier,
     numbers,
     save,
@@ -98,6 +100,7 @@ def test_a_finished_run_is_read_and_a_half_finished_one_starts_from_nothing(tmp_
     with pytest.raises(RuntimeError, match="killed"):
         shop.run(DIGITS, "double")
     first = shop.run(DIGITS, "double")
+    assert (first.code, first.circumstances.date) == (code_digest(), circumstances().date)
     assert shop.run(DIGITS, "double") == first
     assert ran == [[], []]
 
@@ -167,6 +170,29 @@ def test_what_was_compared_again_takes_the_place_of_what_was_before(tmp_path):
     assert [(c.case.data, c.case.seed, c.anchor_ms) for c in both] == [
         ("digits", 0, 0.2), ("digits", 1, 0.2), ("digits", 2, 0.1), ("wine", 0, 0.1),
     ]  # fmt: skip
+
+
+def test_a_side_that_was_not_run_again_stays():
+    def made(*sides):
+        judged = [
+            Judgement(
+                contender=name,
+                startup_s=1,
+                total_s=2,
+                load=load,
+                candidates=1,
+                failed=0,
+                hypervolume=0.5,
+                front=(),
+            )
+            for name, load in sides
+        ]
+        return Comparison(
+            case=DIGITS, circumstances=circumstances(), majority_accuracy=0.1, anchor_ms=0.1, sides=judged
+        )
+
+    (both,) = updated([made(("a", 0.1), ("b", 0.1))], [made(("b", 0.9))])
+    assert {side.contender: side.load for side in both.sides} == {"a": 0.1, "b": 0.9}
 
 
 def test_numbers_are_read_from_a_list():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmarks.fashion_full import TASK, Project, activations_of, covered_s
+from benchmarks.fashion_full import TASK, Call, Project, activations_of, covered_s
 from benchmarks.fashion_full_lines import KIB, Full, Shipped, chosen, full_lines
 from benchmarks.values import circumstances
 from search.commands.study import study as study_command
@@ -88,6 +88,19 @@ def test_a_study_that_was_cut_off_before_it_was_made_has_spent_nothing(tmp_path)
     project.home.root.mkdir(parents=True)
     open_storage(project.home.studies_db)
     assert project.spent_s() == 0.0
+
+
+def test_a_call_that_was_killed_ended_when_something_was_last_heard_of_it(tmp_path):
+    """What was under way then took its time too, though no record has it."""
+    project, began = Project(TASK, tmp_path), START
+    project.folder.mkdir(parents=True)
+    project._note((Call(began=began),))
+    (project.folder / "log.txt").touch()
+    for path in project.folder.iterdir():
+        os.utime(path, times=(0, (began + timedelta(seconds=200)).timestamp()))
+    os.utime(project.folder / "log.txt", times=(0, (began + timedelta(seconds=300)).timestamp()))
+    (call,) = project.calls()
+    assert call.ended - began == timedelta(seconds=300)
 
 
 def test_what_is_shipped_is_chosen_by_validation_data_and_within_the_limit():
