@@ -115,7 +115,7 @@ def _about(result: Full) -> list[str]:
     given = (
         f"{much}: {task.epochs} epochs, {task.workers} workers, at most {task.max_model_bytes:,} bytes, "
         f"objectives {', '.join(task.objectives)}, augmentation {task.augment}, seed {task.seed}. What "
-        f"ended within {task.seconds:g} s counts; the last trial under way then ended after "
+        f"ended within {task.seconds:g} s counts; with what was under way then it ran for "
         f"{result.spent_s:.0f} s{f', in {result.calls} calls' if result.calls > 1 else ''}."
     )
     return [given, "", f"Candidates: {states}; and {result.forms} other forms of their networks."]

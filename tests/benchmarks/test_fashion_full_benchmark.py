@@ -116,7 +116,7 @@ def test_what_is_shipped_is_chosen_by_validation_data_and_within_the_limit():
 def test_the_page_has_the_front_the_aims_and_who_published_what():
     text = "\n".join(full_lines(full(shipped(3, 0.92, 0.9312, 60_000), shipped(4, 0.88, 0.89, 20_000, None))))
     assert "fashion-mnist: 20 epochs, 2 workers, at most 65,536 bytes" in text
-    assert "What ended within 7200 s counts; the last trial under way then ended after 7346 s." in text
+    assert "What ended within 7200 s counts; with what was under way then it ran for 7346 s." in text
     assert "9 measured, 2 infeasible, 4 stopped; and 6 other forms" in text
     assert (
         "- Within 64 KB the best by validation data has **93.12%** on the test set, with 60,000 bytes" in text
