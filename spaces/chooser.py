@@ -68,7 +68,8 @@ class Reals(Value):
         if isinstance(value, bool | str) or not self.low <= value <= self.high:
             return False
         steps = 0.0 if self.step is None else (value - self.low) / self.step
-        return math.isclose(steps, round(steps), abs_tol=1e-6)
+        # Far from zero 12 digits, as a tidy value has them, are coarser than the millionth of a step.
+        return math.isclose(steps, round(steps), abs_tol=1e-6) or float(value) == self.tidy(float(value))
 
     @property
     def steps(self) -> int:

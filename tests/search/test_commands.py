@@ -514,7 +514,8 @@ def test_a_read_only_home_can_be_read_and_refuses_a_study_with_one_line(here):
     assert done.stdout.splitlines() == [
         "front works", "study ends with 2", "base ends with 2", "other ends with 2",
     ], done.stderr  # fmt: skip
-    lines = done.stderr.splitlines()
+    # Others may measure on this machine just then.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("waiting for ")]
     assert len(lines) == 3, done.stderr
     for line in lines:
         assert (

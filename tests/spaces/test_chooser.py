@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -48,6 +48,7 @@ choices = st.lists(
 ranges = integers() | reals() | choices
 
 
+@example(Reals(low=-10025.61328125, high=0.0, step=0.03125), 139)
 @given(ranges, st.integers(0, 2**32))
 def test_a_random_choice_lies_within(within, seed):
     assert within.holds(RandomChooser(random.Random(seed))("any", within))
