@@ -48,12 +48,16 @@ OF_A_DEVICE = frozenset(
 
 
 def plan_for(
-    source: StudyPlan, study: str, device: str, trials: int | None, runs: Sequence[Precision]
+    source: StudyPlan, first: Ranges, study: str, device: str, trials: int | None, runs: Sequence[Precision]
 ) -> dict[str, Any]:
     """Return the content of a plan that measures a study's networks on another device, which `runs` those.
 
-    Without `trials` nothing is trained and nothing new is tried; with them the search goes on from there.
+    Without `trials` nothing is trained and nothing new is tried, of all networks within the `first` ranges of
+    the study, though it may have narrower ones by now; with them the search goes on from there.
     """
+    if trials is None:
+        began = {name: range_named(first, name) for name in source.ranges}
+        source = source.model_copy(update={"ranges": began})
     content = source.model_dump(mode="json", exclude=set(OF_A_DEVICE), exclude_none=True)
     asked = source.ranges.get("precision")
     if isinstance(asked, Choices):
@@ -155,11 +159,11 @@ def _range(ranges: Ranges, name: str) -> Integers | Reals | Choices | None:
         return None
 
 
-def of_study(places: Places, study: str) -> StudyPlan:
-    """Return a study's plan. Raises StudyError where there is none, or it is of a network of one's own."""
+def of_study(places: Places, study: str) -> Facts:
+    """Return a study's facts. Raises StudyError where there is none, or it is of a network of one's own."""
     facts = read_facts(places.study(study))
     if facts.model is not None:
         raise StudyError(
             f"the study '{study}' is of a network of yours: give `edgesearch study --model` the other device"
         )
-    return facts.plan
+    return facts

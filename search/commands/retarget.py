@@ -69,5 +69,5 @@ def retarget(
     }
     source, profile = of_study(where, study), load_profile(device, where.devices)
     runs = Device.at(profile, flags["threads"] or 1, where.connection).precisions
-    content = plan_for(source, study, device, trials, runs)
+    content = plan_for(source.plan, source.ranges, study, device, trials, runs)
     run_and_conclude(where, make_plan(merged(content, given)), executor, to_json)

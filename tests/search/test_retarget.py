@@ -45,11 +45,11 @@ def test_a_plan_for_another_device_has_its_own_goals():
     plan = make_plan(
         {"data": "wine", "objectives": ["accuracy"], "limits": {"model_bytes": 100}, "epochs": 7}
     )
-    moved = make_plan(plan_for(plan, "first", "rp2040", None, ("float32", "int8")))
+    moved = make_plan(plan_for(plan, {}, "first", "rp2040", None, ("float32", "int8")))
     assert (moved.device, moved.source, moved.epochs, moved.only_carried) == ("rp2040", "first", 7, True)
     assert "objectives" not in moved.model_fields_set
     assert moved.limits.model_bytes is None
-    assert not make_plan(plan_for(plan, "first", "rp2040", 50, ("int8",))).only_carried
+    assert not make_plan(plan_for(plan, {}, "first", "rp2040", 50, ("int8",))).only_carried
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,17 @@ def test_a_plan_for_another_device_has_its_own_goals():
 def test_a_plan_for_another_device_asks_for_what_that_runs_and_takes(asked, runs, left):
     given = {"data": "wine", "ranges": {"precision": asked}, "limit_on": "p90", "input_type": "int8"}
     plan = make_plan({**given, "threads": 4, "limits": {"latency_ms": 3.0}})
-    moved = make_plan(plan_for(plan, "first", "rp2040", None, runs))
+    moved = make_plan(plan_for(plan, plan.ranges, "first", "rp2040", None, runs))
     assert moved.ranges["precision"].options == left
     assert not {"limit_on", "input_type", "threads", "limits"} & moved.model_fields_set
+
+
+def test_networks_from_before_the_ranges_were_narrower_are_measured_too():
+    first = {"filters": Integers(low=4, high=64), "batch_size": Choices(options=(32, 64))}
+    plan = make_plan({"data": "wine", "ranges": {"filters_1": 8, "batch_size": 64}})
+    moved = make_plan(plan_for(plan, first, "first", "rp2040", None, ("int8",)))
+    assert moved.ranges == {"filters_1": first["filters"], "batch_size": first["batch_size"]}
+    assert make_plan(plan_for(plan, first, "first", "rp2040", 50, ("int8",))).ranges == plan.ranges
 
 
 def test_no_training_needs_somebody_who_trained():
