@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from benchmarks.against_plain_lines import table
+from benchmarks.against_plain_lines import codes_told, table
 from benchmarks.curves import level_at
 from benchmarks.values import Compared, Comparison, Judgement
 
@@ -73,9 +73,8 @@ def _warnings(result: Ablation) -> list[str]:
     sides = [{side.contender for side in comparison.sides} for comparison in result.comparisons]
     if any(one != sides[0] for one in sides):
         lines.append("Not every row is of every seed: hold none but the ratios against each other.")
-    codes = {side.code or "unknown" for comparison in result.comparisons for side in comparison.sides}
-    if len(codes) > 1:
-        lines.append(f"By different versions of the code: {', '.join(sorted(codes))}.")
+    if told := codes_told(result.comparisons):
+        lines.append(told.strip())
     return [*lines, ""] if lines else []
 
 

@@ -180,7 +180,7 @@ def summary_lines(comparisons: Sequence[Comparison]) -> list[str]:
         if known:
             lines.append(
                 f"- {about}: {_shares(known)}{_aim(same[0].case.data)}; from the launch on "
-                f"{_shares(launched)}.{_codes(same)}"
+                f"{_shares(launched)}.{codes_told(same)}"
             )
     if not lines:
         return []
@@ -193,8 +193,8 @@ def _known(comparisons: Sequence[Comparison], *, launched: bool) -> dict[int, fl
     return {seed: share for seed, share in shares.items() if share is not None}
 
 
-def _codes(comparisons: Sequence[Comparison]) -> str:
-    """Say where not all sides were run by one and the same code."""
+def codes_told(comparisons: Sequence[Comparison]) -> str:
+    """Say where not all sides were run by one and the same code; nothing where they were."""
     found = {side.code or "unknown" for comparison in comparisons for side in comparison.sides}
     return f" By different versions of the code: {', '.join(sorted(found))}." if len(found) > 1 else ""
 

@@ -11,8 +11,8 @@ class Brief(Value):
     `siblings` are the other compressions that the trained network is offered in, in the order in which they
     are tried. `standing` says what a trial has to show to join the front; without it nothing is stopped
     and every sibling is made. With `audit`, what would be stopped is finished all the same, to learn whether
-    the rule was right. `within_s` are the seconds that the study has left, where it has an end: a fine-tuning
-    that would go on after it is not begun.
+    the rule was right. `within_s` are the seconds that are left to the study, and to a trial before it is
+    given up: a fine-tuning that would go on after them is not begun.
     """
 
     siblings: tuple[Compression, ...] = ()

@@ -24,7 +24,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from objectives.canonical import least_bytes
-from objectives.goals import violations
+from objectives.goals import limited_metric
 from objectives.outcome import Measured, Outcome, Stopped
 from search.asking import Asker, Declined
 from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Known, limits_of, losses, nondominated
@@ -92,6 +92,7 @@ class Preselect:
     ) -> None:
         self._asker, self._look, self._goals, self._left = asker, look, tuple(goals), left
         self._objectives = tuple(goal for goal in goals if goal.objective)
+        self._limits = tuple((limited_metric(goal), goal) for goal in goals if goal.limit is not None)
         self._random = random.Random(seed)  # noqa: S311 - nothing secret is drawn
         self._encoding = Encoding(asker.ranges)
         self._lengths: dict[str, Lengths] = {}
@@ -153,7 +154,8 @@ class Preselect:
 
     def _allowed(self, known: Known) -> bool:
         """Tell whether a candidate may keep every limit, as far as is known."""
-        return not violations(self._goals, known.values)
+        values = known.values
+        return all(goal.violation(values[name]) <= 0 for name, goal in self._limits if name in values)
 
     def _make_more(self, front: Sequence[Known]) -> None:
         """Make new candidates, and keep those that may be allowed."""
