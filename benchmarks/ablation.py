@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from benchmarks.ablation_lines import WHOLE, Ablation, ablation_lines
+from benchmarks.ablation_lines import PLAIN, WHOLE, Ablation, ablation_lines
 from benchmarks.contenders import run_edgesearch
 from benchmarks.values import Case, Comparison, Run, earlier, listed, numbers, save, updated
 from benchmarks.workshop import Side, Workshop, compare
@@ -25,7 +25,7 @@ SEEDS = (0, 1, 2)
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     WHOLE: ("--strategy", "frugal"),
     **{f"without {part}": ("--strategy", "frugal", "--without", part) for part in get_args(Part)},
-    "plain strategy": ("--strategy", "plain"),
+    PLAIN: ("--strategy", "plain"),
 }
 """What each side adds to the command."""
 

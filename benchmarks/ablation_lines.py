@@ -9,11 +9,15 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from benchmarks.against_plain_lines import codes_told, table
-from benchmarks.curves import level_at
+from benchmarks.curves import level_at, reached_at
 from benchmarks.values import Compared, Comparison, Judgement
 
 WHOLE = "all of it"
 """The side that the others are held against: the strategy with all its parts."""
+
+
+PLAIN = "plain strategy"
+"""The side that has none of the parts."""
 
 
 class Ablation(Compared):
@@ -41,7 +45,8 @@ ABLATION_TITLE = """\
 The default strategy with each of its parts switched off alone (`--without`), and `--strategy plain`, which
 has none of them; space, clock and judge are those of the comparison with the plain script. Screening is about
 limits, so all sides have one on the stored bytes, and their scale ends there. Beside each hypervolume stands
-its ratio to that of all parts together, seed by seed; all figures are means over the seeds."""
+its ratio to that of all parts together, seed by seed; all figures are means over the seeds. The last column
+tells from when on a side was never worse than the plain strategy is at its end."""
 
 
 def ablation_lines(result: Ablation) -> list[str]:
@@ -57,6 +62,7 @@ def ablation_lines(result: Ablation) -> list[str]:
         "ratio",
         f"after {case.seconds:g} s",
         "ratio",
+        f"as good as the {PLAIN} after {case.seconds:g} s",
     )
     rows = [
         _row(contender, result.comparisons)
@@ -80,6 +86,7 @@ def _warnings(result: Ablation) -> list[str]:
 
 def _row(contender: str, comparisons: Iterable[Comparison]) -> tuple[str, ...]:
     """Return the cells of one side, over the seeds in which it took part."""
+    comparisons = [one for one in comparisons if contender in {side.contender for side in one.sides}]
     pairs, cells = _pairs(contender, comparisons), list[str]()
     sides = [side for _, side, _ in pairs]
     for part in (0.5, 1.0):
@@ -89,15 +96,25 @@ def _row(contender: str, comparisons: Iterable[Comparison]) -> tuple[str, ...]:
         ]
         cells += [f"{fmean(level for level, _ in levels):.3f}", ratio(levels)]
     measured, forms = fmean(side.candidates for side in sides), fmean(side.forms for side in sides)
-    return (contender, f"{measured:.0f}", f"{forms:.0f}", *cells)
+    return (contender, f"{measured:.0f}", f"{forms:.0f}", *cells, _as_good(contender, comparisons))
 
 
 def _pairs(contender: str, comparisons: Iterable[Comparison]) -> list[tuple[float, Judgement, Judgement]]:
     return [
         (comparison.case.seconds, comparison.side(contender), comparison.side(WHOLE))
         for comparison in comparisons
-        if contender in {side.contender for side in comparison.sides}
     ]
+
+
+def _as_good(contender: str, comparisons: Iterable[Comparison]) -> str:
+    """Write after how many seconds a side was as good as the plain strategy is at its end: mean and range."""
+    held = [one for one in comparisons if PLAIN in {side.contender for side in one.sides}]
+    ends = [reached_at(one.side(contender).curve, one.side(PLAIN).hypervolume) for one in held]
+    times = sorted(seconds for seconds in ends if seconds is not None)
+    if not times:
+        return "–"
+    never = f", not in {len(ends) - len(times)} of {len(ends)}" if len(times) < len(ends) else ""
+    return f"**{fmean(times):.0f} s** ({times[0]:.0f} to {times[-1]:.0f}){never}"
 
 
 def ratio(levels: Iterable[tuple[float, float]]) -> str:

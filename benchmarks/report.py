@@ -148,7 +148,11 @@ def _nasbench(result: NasBench) -> list[str]:
 
 
 def _scaling(result: Scaling) -> list[str]:
-    return [*scaling_lines(result), circumstances_line(result.circumstances, [result.cost.load]), ""]
+    return [
+        *scaling_lines(result),
+        circumstances_line(result.circumstances, [cost.load for cost in result.costs]),
+        "",
+    ]
 
 
 def _measuring(result: Measuring) -> list[str]:

@@ -19,33 +19,55 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.scaling_lines import Cost, Scaling, Simulated, scaling_lines
+from benchmarks.scaling_lines import Cost, Scaling, Simulated, Strategy, scaling_lines
 from benchmarks.simulated_study import Quiet, facts_for, looked_up
 from benchmarks.values import circumstances, load_average, save
 from objectives.brief import Brief
-from objectives.outcome import Outcome
+from objectives.outcome import Harvested, Outcome
 from search.asking import Asker
 from search.book import Asked, Book
 from search.clock import FakeClock
+from search.counsel import Counsel
 from search.driver import Driver
+from search.executors.base import NOTHING_KNOWN
 from search.executors.simulated import SimulatedExecutor
 from search.ledger import BackgroundLedger, NullLedger
+from search.preselect import Preselect, size_in
 from search.samplers import sampler_of
-from search.storage import CANDIDATE, OUTCOME_KEY, Facts, create, load, open_storage, taken, write_facts
+from search.status import counted
+from search.storage import (
+    CANDIDATE,
+    OUTCOME_KEY,
+    Facts,
+    create,
+    load,
+    open_storage,
+    read_trials,
+    taken,
+    write_facts,
+)
+from search.strategies import strategy_of
 from search.telling import constraints, ending
 from search.writing import Entry, write
-from spaces.candidate import Candidate, Problem
+from spaces.candidate import Candidate, Compression, Problem
 from spaces.catalog import load_space
+from spaces.forms import steps_of
 from spaces.layers import Dense
 from spaces.space import Space
 
 if TYPE_CHECKING:
     import optuna
 
+    from search.executors.base import Executor
+    from search.ledger import Ledger
+
 HERE = Path(__file__).parent
 WORKERS, SIMULATED_TRIALS = (2, 64), 2_000
 CHARGE_S, SHORTEST_S, LONGEST_S = 0.060, 10.0, 100.0
 TRIALS, OVER, BATCH = 5_000, 100, 100
+MOST_ROWS = 10
+"""More trials than one asked one and its forms are, by far."""
+STRATEGIES: tuple[Strategy, ...] = ("plain", "frugal")
 SPACE, STUDY = "convnet", "scaling"
 PROBLEM = Problem(kind="image", input_shape=(28, 28, 1), classes=10)
 
@@ -133,12 +155,41 @@ def simulated(workers: int, trials: int, seed: int) -> Simulated:
 
 
 class AtOnce:
-    """Workers that answer at once."""
+    """Workers that answer at once; knows since when, by the clock and in processor time, in seconds."""
 
     def __init__(self, capacity: int) -> None:
-        self._pool = SimulatedExecutor(lambda candidate, _: (answered(candidate), 0.0), capacity, FakeClock())
-        self.capacity, self.submit = capacity, self._pool.submit
-        self.next, self.close = self._pool.next, self._pool.close
+        self._pool = SimulatedExecutor(lambda c, brief: (harvested(c, brief), 0.0), capacity, FakeClock())
+        self.capacity, self.next, self.close = capacity, self._pool.next, self._pool.close
+        self.since: tuple[float, float] | None = None
+
+    def submit(self, number: int, candidate: Candidate, brief: Brief = NOTHING_KNOWN) -> None:
+        """Take a trial."""
+        self.since = self.since or now()
+        self._pool.submit(number, candidate, brief)
+
+
+def now() -> tuple[float, float]:
+    """Return the clock and the processor time of this process, in seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def harvested(candidate: Candidate, brief: Brief) -> Outcome:
+    """Answer with the forms that a worker would bring back: conversions, and those of a slimmer copy."""
+    own = candidate.compression
+    made = (
+        form
+        for form in brief.siblings
+        if form.levers in (own.levers, ("slim",)) and form.keep in (own.keep, 0.5)
+    )
+    outcome = answered(candidate)
+    forms = tuple(_made(candidate, form) for form in made)
+    return outcome.model_copy(update={"evidence": outcome.evidence.model_copy(update={"harvest": forms})})
+
+
+def _made(candidate: Candidate, form: Compression) -> Harvested:
+    seen = answered(candidate.model_copy(update={"compression": form})).evidence
+    floats = (seen.values["accuracy"],) * len(steps_of(form))
+    return Harvested(compression=form, measurements=seen.measurements, values=floats)
 
 
 def random_trials(facts: Facts, space: Space, seed: int) -> Iterator[Entry]:
@@ -169,10 +220,7 @@ def random_trials(facts: Facts, space: Space, seed: int) -> Iterator[Entry]:
 
 def filled(path: Path, facts: Facts, space: Space, count: int, seed: int) -> None:
     """Fill a study with random trials until it has so many, in batches that are written or not at all."""
-    storage = open_storage(f"sqlite:///{path}")
-    if not taken(storage, STUDY):
-        write_facts(create(storage, STUDY, facts.plan.goals), facts)
-    study = load(storage, STUDY)
+    study = _begun(path, facts)
     done = len(study.get_trials(deepcopy=False))
     while done < count:
         batch = list(islice(random_trials(facts, space, seed + done), min(BATCH, count - done)))
@@ -181,27 +229,64 @@ def filled(path: Path, facts: Facts, space: Space, count: int, seed: int) -> Non
         print(f"{done} of {count} trials written", flush=True)
 
 
-def cost(work: Path, trials: int, over: int, seed: int) -> Cost:
-    """Measure what the last `over` of so many trials cost the driver, beside answers that cost nothing."""
+def filled_with_forms(path: Path, facts: Facts, space: Space, count: int, seed: int) -> None:
+    """Fill a study with random trials and the forms of their networks until it has so many, or a few more."""
+    plan = facts.plan.model_copy(update={"sampler": "random"})
+    study = _begun(path, facts)
+    while (missing := count - len(study.get_trials(deepcopy=False))) > 0:
+        asked = counted(read_trials(study, plan)) + 1 + missing // MOST_ROWS
+        study.sampler = sampler_of("random", seed + asked)
+        wanted = facts.model_copy(update={"plan": plan.model_copy(update={"trials": asked})})
+        driver_of(study, wanted, space, AtOnce(2), NullLedger(), seed).run()
+        print(f"{count - missing} of {count} trials written, and some more", flush=True)
+
+
+def _begun(path: Path, facts: Facts) -> optuna.Study:
+    storage = open_storage(f"sqlite:///{path}")
+    if not taken(storage, STUDY):
+        write_facts(create(storage, STUDY, facts.plan.goals), facts)
+    return load(storage, STUDY)
+
+
+def driver_of(
+    study: optuna.Study, facts: Facts, space: Space, pool: Executor, ledger: Ledger, seed: int
+) -> Driver:
+    """Return the driver that a study of that plan has."""
+    asker, strategy = Asker(space, facts), strategy_of(facts.plan)
+    found = (
+        Preselect(asker, facts.plan.goals, size_in(facts.problem), seed) if strategy.preselection else None
+    )
+    book = Book(study, facts, asker, found)
+    return Driver(book, pool, ledger, Quiet(), Counsel(asker, facts, strategy, book.finished()))
+
+
+def cost(work: Path, trials: int, over: int, seed: int, strategy: Strategy) -> Cost:
+    """Measure what `over` trials cost the driver once there are so many, beside answers that cost nothing."""
     space = load_space(SPACE)
-    facts = facts_for(space, PROBLEM, trials, seed)
-    filled(work / "filled.db", facts, space, trials - over, seed)
+    facts = facts_for(space, PROBLEM, trials, seed, strategy=strategy)
+    fill = filled_with_forms if strategy == "frugal" else filled
+    fill(work / "filled.db", facts, space, trials - over, seed)
     shutil.copy(work / "filled.db", work / "run.db")
     study = load(open_storage(f"sqlite:///{work / 'run.db'}"), STUDY)
     study.sampler = sampler_of("tpe", seed)
-    load_before, ledger = load_average(), BackgroundLedger(NullLedger())
-    driver = Driver(Book(study, facts, Asker(space, facts)), AtOnce(2), ledger, Quiet())
-    wall, cpu = time.perf_counter(), time.process_time()
-    driver.run()
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    before = read_trials(study, facts.plan)
+    wanted = facts.plan.model_copy(update={"trials": counted(before) + over})
+    facts, pool, load_before = facts.model_copy(update={"plan": wanted}), AtOnce(2), load_average()
+    ledger, start = BackgroundLedger(NullLedger()), time.perf_counter()
+    driver_of(study, facts, space, pool, ledger, seed).run()
+    wall, cpu = now()
     ledger.close(60.0)
+    assert pool.since is not None  # trials were asked
     return Cost(
-        trials=trials,
+        strategy=strategy,
+        trials=len(before),
+        forms=sum(trial.parent is not None for trial in before),
         over=over,
         sampler="tpe",
         space=SPACE,
-        wall_ms=1e3 * wall / over,
-        cpu_ms=1e3 * cpu / over,
+        wall_ms=1e3 * (wall - pool.since[0]) / over,
+        cpu_ms=1e3 * (cpu - pool.since[1]) / over,
+        taking_up_s=pool.since[0] - start,
         load=load_before,
     )
 
@@ -221,13 +306,13 @@ class Workshop:
             save(path, simulated(workers, trials, self.seed))
         return Simulated.model_validate_json(path.read_text(encoding="utf-8"))
 
-    def cost(self, trials: int, over: int) -> Cost:
+    def cost(self, trials: int, over: int, strategy: Strategy) -> Cost:
         """Measure, unless that was done already."""
-        folder = self.root / f"cost-{trials}trials-{over}over"
+        folder = self.root / f"cost-{strategy}-{trials}trials-{over}over"
         path = folder / "cost.json"
         if not path.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            save(path, cost(folder, trials, over, self.seed))
+            save(path, cost(folder, trials, over, self.seed, strategy))
         return Cost.model_validate_json(path.read_text(encoding="utf-8"))
 
 
@@ -235,8 +320,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate, measure, print, and write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--simulated-trials", type=int, default=SIMULATED_TRIALS)
-    parser.add_argument("--trials", type=int, default=TRIALS, help="after which the cost is told")
-    parser.add_argument("--over", type=int, default=OVER, help="so many of them, the last ones")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="with which a study's cost is told")
+    parser.add_argument("--over", type=int, default=OVER, help="so many trials")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=HERE / "work" / "scaling", help="what is kept to resume")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "scaling.json")
@@ -246,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     workshop = Workshop(options.work / f"seed{options.seed}", options.seed)
     result = Scaling(
         simulated=tuple(workshop.simulated(workers, options.simulated_trials) for workers in WORKERS),
-        cost=workshop.cost(options.trials, options.over),
+        costs=tuple(workshop.cost(options.trials, options.over, strategy) for strategy in STRATEGIES),
         circumstances=circumstances(),
     )
     save(options.out, result)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from benchmarks.values import Circumstances, Count, Positive
 from spaces.value import Value
 
+Strategy = Literal["plain", "frugal"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -33,17 +35,22 @@ class Simulated(Value):
 
 
 class Cost(Value):
-    """What the driver spends on a trial once it has so many: all but waiting for workers, in ms a trial.
+    """What the driver spends on a trial once there are so many: all but waiting for workers, in ms a trial.
 
-    `load` is the machine's before it was measured.
+    `trials` are all that the study had, `forms` those among them that came of other trials' networks, and
+    `over` so many were asked while the time was taken. `taking_up_s` is what reading such a study takes until
+    its first trial is handed to a worker. `load` is the machine's before it was measured.
     """
 
+    strategy: Strategy
     trials: Annotated[int, Field(ge=1)]
+    forms: Count
     over: Annotated[int, Field(ge=1)]
     sampler: str
     space: str
     wall_ms: Positive
     cpu_ms: Positive
+    taking_up_s: Positive
     load: float
 
 
@@ -52,7 +59,7 @@ class Scaling(Value):
 
     circumstances: Circumstances
     simulated: tuple[Simulated, ...]
-    cost: Cost
+    costs: tuple[Cost, ...]
 
 
 SCALING_TITLE = """\
@@ -61,10 +68,11 @@ SCALING_TITLE = """\
 Simulated: the real driver with workers of a clock that is moved, every ask and every tell charged to that
 clock, trials of random length (log-uniform). A worker is busy while it has a trial; counted is the time from
 the first ask to the last trial that was begun. What comes after it, when there is nothing left to begin, is
-told as the tail. Measured, without preselection and harvest: what the real driver spends on a trial with the
-default sampler, a SQLite storage
-and the conditional space of convolutional networks, when workers answer at once: the ask, writing it down,
-telling how it ended, front, hypervolume, and handing over to the ledger's thread."""
+told as the tail. Measured: what the real driver spends on a trial with a SQLite storage and the conditional
+space of convolutional networks, when workers answer at once: the ask, writing it down, telling how it ended,
+front, hypervolume, and handing over to the ledger's thread. With the default strategy (frugal) that is also
+preselection, the offers that a harvest may make of a network, and what its forms teach; each trial brings
+back those that need a conversion alone, and those of a copy with half of the filters."""
 
 
 def scaling_lines(result: Scaling) -> list[str]:
@@ -82,12 +90,20 @@ def scaling_lines(result: Scaling) -> list[str]:
             f"{run.tail_s:.0f} s of {run.total_s:,.0f} s",
         )
         lines.append(f"| {' | '.join(row)} |")
-    return [*lines, "", _cost(result.cost), ""]
+    return [*lines, "", *_costs(result.costs), ""]
 
 
-def _cost(cost: Cost) -> str:
-    return (
-        f"The driver's own cost of trials {cost.trials - cost.over:,} to {cost.trials:,} (sampler "
-        f"{cost.sampler}, space {cost.space}, SQLite): **{cost.wall_ms:.0f} ms a trial**, of which "
-        f"{cost.cpu_ms:.0f} ms are processor time; load of the machine before it {cost.load:.1f}."
-    )
+def _costs(costs: Sequence[Cost]) -> Iterator[str]:
+    head = ("strategy", "trials before", "a trial costs", "of which processor time", "to take the study up")
+    yield f"| {' | '.join(head)} |"
+    yield "|" + " --- |" * len(head)
+    for cost in costs:
+        forms = f" ({cost.forms:,} of them forms)" if cost.forms else ""
+        row = (
+            f"{cost.strategy} ({cost.sampler}, {cost.space})",
+            f"{cost.trials:,}{forms}",
+            f"**{cost.wall_ms:.0f} ms**, mean of {cost.over}",
+            f"{cost.cpu_ms:.0f} ms",
+            f"{cost.taking_up_s:.1f} s",
+        )
+        yield f"| {' | '.join(row)} |"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from objectives.average import worth_a_look
 from objectives.aware import aware, layer_names, low_bit_layers
 from objectives.cluster import tie
 from objectives.graphs import predict, scoring_graph
@@ -77,6 +78,11 @@ class Adapter:
         self.watch = watch
         self._trainer: Trainer | None = None
 
+    def look(self, trained: Trained, done: int, left_s: float) -> None:
+        """Let the watch judge a network of whose levers `done` are done; the rest takes `left_s`."""
+        if self.watch is not None and worth_a_look(left_s):
+            self.watch.between(trained.value, done, trained.curve[-1].epoch if trained.curve else 1)
+
     def model(self, stage: Candidate, low_bit: tuple[str, ...] = ()) -> tf_keras.Model:
         """Return the network of a stage with weights as they come."""
         model = self._build(stage)
@@ -101,8 +107,7 @@ class Adapter:
         if self._is_trained:
             return Network(stage, model, Trained(model.get_weights(), (), self._value(model)))
         with self._clock("train"):
-            watched = self.watch is not None
-            trainer = self._trainer = Trainer(model, stage.training, self._task, averaged=watched)
+            trainer = self._trainer = Trainer(model, stage.training, self._task)
             curve = train(trainer, self.watch)
         return Network(stage, model, Trained(model.get_weights(), curve, self._best(curve)))
 
@@ -203,14 +208,27 @@ def adapted(
             network, done = adapter.restored(stages[count - 1], kept), count
             break
     for count, stage in enumerate(stages[done:], start=done):
-        if network is not None and adapter.watch is not None:
-            last = network.trained.curve[-1].epoch if network.trained.curve else 1
-            adapter.watch.between(network.trained.value, count - 1, last)
+        if network is not None:
+            left_s = tuning_s(candidate, count - 1, store.seconds(name(stages[0])))
+            adapter.look(network.trained, count - 1, left_s)
         start = time.perf_counter()
         network = adapter.base(stage) if network is None else adapter.next(network, stage)
         store.put(name(stage), replace(network.trained, seconds=time.perf_counter() - start))
     assert network is not None  # there is always a base
     return network
+
+
+def tuning_s(candidate: Candidate, done: int, training_s: float | None) -> float:
+    """Return what the levers take of which the first `done` are done, by the epochs of the training.
+
+    `training_s` is what that took, 0 or None where nobody knows.
+    """
+    shares = (
+        SLIMMING_SHARE if lever == "slim" else FINE_TUNING_SHARE
+        for lever in candidate.compression.levers[done:]
+    )
+    epochs = sum(fine_tuning_epochs(candidate.training, share) for share in shares)
+    return (training_s or 0.0) * epochs / candidate.training.epochs
 
 
 _STEPS: dict[Lever, Callable[[Adapter, Network, Candidate], Network]] = {

@@ -77,8 +77,6 @@ def steps_graph(trainer: Trainer, optimizer: Any) -> Callable[[Any, Any, Any, An
             kernel.assign(kernel * mask)
         for kernel, clusters in trainer.ties:
             kernel.assign(_tied(kernel, clusters))
-        if trainer.average is not None:
-            trainer.average.after_step()
         return loss
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]

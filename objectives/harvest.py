@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from objectives.adapt import SLIMMING_SHARE
+from objectives.adapt import tuning_s
 from objectives.goals import Direction, Goal, violations
 from objectives.outcome import Evidence, Harvested
 from objectives.standing import Standing, chance, error_of, needed
 from objectives.stopping import Figures, Prospects
-from objectives.train import FINE_TUNING_SHARE, fine_tuning_epochs
 
 if TYPE_CHECKING:
     from hardware_profiles.device import Reading
@@ -139,10 +138,7 @@ class Harvest:
 
     def _cost_s(self, sibling: Candidate, training_s: float) -> float:
         """Return what the fine-tuning that is missing takes, by the epochs of the network's training."""
-        missing = sibling.compression.levers[max(0, len(self._bench.values(sibling)) - 1) :]
-        shares = (SLIMMING_SHARE if lever == "slim" else FINE_TUNING_SHARE for lever in missing)
-        training = sibling.training
-        return training_s * sum(fine_tuning_epochs(training, share) for share in shares) / training.epochs
+        return tuning_s(sibling, max(0, len(self._bench.values(sibling)) - 1), training_s)
 
     def _made(self, sibling: Candidate) -> Made | Harvested:
         try:

@@ -49,11 +49,13 @@ class Screening:
     """
 
     def __init__(self, setting: Setting, device: Device, make: Callable[[Candidate], bytes]) -> None:
-        self._setting, self._device, self._make = setting, device, make
+        self._setting, self._device, self._make_file = setting, device, make
+        self._files: dict[Candidate, bytes] = {}
         self._blanks: dict[Compression, Blank] = {}
 
     def forget(self) -> None:
         """Begin with another trial."""
+        self._files.clear()
         self._blanks.clear()
 
     def blank(self, candidate: Candidate) -> Blank | None:
@@ -130,6 +132,12 @@ class Screening:
         except (MeasuringFailed, ObjectiveError, ChildFailed):
             return {}
         return figures_of(blank.reading, len(blank.data))
+
+    def _make(self, candidate: Candidate) -> bytes:
+        """Return the untrained file of a candidate, made once a trial."""
+        if candidate not in self._files:
+            self._files[candidate] = self._make_file(candidate)
+        return self._files[candidate]
 
     def _looked_at(self, candidate: Candidate) -> Blank:
         data = self._make(candidate)

@@ -8,19 +8,19 @@ durations"), He initialisation, and BatchNorm statistics that keep up (see `buil
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from objectives.average import Average
+from objectives.average import Looks
 from objectives.build import prunable
 from objectives.errors import ObjectiveError
 from objectives.graphs import optimizer_of, predict, scoring_graph, steps_graph
 from objectives.outcome import Epoch
-from objectives.standing import twentieth
 from objectives.tensorflow import tensorflow
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ of a cosine: digits, 30 networks, 8 epochs -.172 (.5), -.168 (.6), -.162 (.7), 2
 (.7); 19 of under 20,000 weights on the series of `benchmarks/waves.py`, 8 epochs -.097 (.5), -.145 (.6),
 -.137 (.7). At .6 25 of 30 were better and 5 worse on digits, 16 and 2 on the series.
 """
-CHECKS = (4, 7, 10, 13)
-"""After how many twentieths of a training its averaged weights are looked at: each look is one validation."""
 
 
 class Diverged(ObjectiveError):
@@ -112,8 +110,7 @@ class Trainer:
 
     `masks` pairs each prunable kernel with a variable of its shape that it is multiplied with after
     every step: ones, until pruning puts zeros there. `ties` pairs kernels with the cluster of each of
-    their weights, (weights,) int32; after every step a cluster's weights get their mean. With `averaged` a
-    moving average of all weights is kept, and looked at now and then (see `CHECKS`).
+    their weights, (weights,) int32; after every step a cluster's weights get their mean.
     """
 
     def __init__(
@@ -122,8 +119,6 @@ class Trainer:
         training: Training,
         task: Task,
         ties: Sequence[tuple[Any, Array]] = (),
-        *,
-        averaged: bool = False,
     ) -> None:
         tf = tensorflow()
         self.network, self.training, self.task, self.ties = network, training, task, tuple(ties)
@@ -132,7 +127,6 @@ class Trainer:
         ]
         self._chunks = _Chunks(task.train)
         self.batch = min(training.batch_size, self._chunks.smallest)
-        self.average = Average(network, self.steps_per_epoch) if averaged else None
         self._optimizer = optimizer_of(training.optimizer, network)
         self._steps = steps_graph(self, self._optimizer)
         self._scores = scoring_graph(network, task.inlet)
@@ -158,31 +152,29 @@ class Trainer:
         self._order = np.random.default_rng(self.task.seed)
         rates = learning_rates(phase.learning_rate, self.steps_per_epoch * phase.epochs)
         best = _Best(self.network, self.task.metric)
+        looks = Looks(self.network, self.steps_per_epoch, phase.epochs) if phase.watch else None
         curve: list[Epoch] = []
         for number in range(1, phase.epochs + 1):
-            loss = self._epoch(phase, rates, (number - 1) * self.steps_per_epoch)
-            curve.append(
-                Epoch(
-                    epoch=number,
-                    loss=_finite(loss, number),
-                    valid=self._valid(),
-                    averaged=self._averaged(number, phase.epochs) if phase.watch else None,
-                )
-            )
-            if phase.watch is not None:
-                phase.watch(curve[-1])
+            start = time.perf_counter()
+            loss = self._epoch(_averaging(phase, looks, number), rates, (number - 1) * self.steps_per_epoch)
+            point = Epoch(epoch=number, loss=_finite(loss, number), valid=self._valid())
+            if phase.watch is not None and looks is not None:
+                looks.took(number, time.perf_counter() - start)
+                point = point.model_copy(update={"averaged": self._averaged(looks, number)})
+                phase.watch(point)
+            curve.append(point)
             if phase.best:
-                best.note(curve[-1])
+                best.note(point)
         if phase.best:
             best.restore()
         return tuple(curve)
 
-    def _averaged(self, epoch: int, epochs: int) -> float | None:
-        """Return the metric of the averaged weights where a check falls into this epoch."""
-        before, now = twentieth(epoch - 1, epochs), twentieth(epoch, epochs)
-        if self.average is None or not any(before < check <= now for check in CHECKS):
+    def _averaged(self, looks: Looks, epoch: int) -> float | None:
+        """Return the metric of the averaged weights where they are looked at after this epoch."""
+        if not looks.due(epoch):
             return None
-        with self.average.in_place():
+        looks.average.take_in()
+        with looks.average.in_place():
             return self._valid()
 
     def _epoch(self, phase: Phase, rates: Array, step: int) -> float:
@@ -208,6 +200,13 @@ class Trainer:
                 "the network's scores are no longer finite (NaN or overflow); a smaller learning rate helps"
             )
         return self.task.metric(self.task.valid.y, scores)
+
+
+def _averaging(phase: Phase, looks: Looks | None, epoch: int) -> Phase:
+    """Return a phase as one of its epochs is run: with the weights taken in on the way, where they count."""
+    if looks is None or not looks.counts(epoch):
+        return phase
+    return replace(phase, every=looks.every, renew=lambda _: looks.average.take_in())
 
 
 def train(trainer: Trainer, watch: Callable[[Epoch], None] | None = None) -> tuple[Epoch, ...]:

@@ -130,10 +130,10 @@ class Book:
         return found
 
     @property
-    def waiting(self) -> bool:
-        """Whether a trial waits to be asked whose parameters are given."""
+    def waiting(self) -> int:
+        """How many trials wait to be asked whose parameters are given."""
         self._take_in()
-        return bool(self._waiting)
+        return len(self._waiting)
 
     def ask(self) -> Asked:
         """Ask for one more: what waits first, then the sampler.

@@ -88,14 +88,23 @@ class Driver:
         seconds, under_way = time_s - self._start, [time_s - one.since for one in self._running.values()]
         left, limiting = self._seconds_left(seconds, under_way), self._use.limiting(under_way)
         now: dict[str, Any] = {"seconds": seconds, "seconds_left": left, "limited_by": limiting}
+        now["wanted"] = self._wanted
         if self._counsel is not None:
             now |= {"checked": self._counsel.lessons.audited, "wrong": self._counsel.lessons.wrong}
         return self._tally.status(len(self._running)).model_copy(update=now)
 
+    @property
+    def _wanted(self) -> int:
+        """How many trials there will be; networks that became the same on another device are one."""
+        plan = self._facts.plan
+        if not plan.only_carried:
+            return plan.trials
+        return self._tally.counted + len(self._running) + len(self._ahead) + self._book.waiting
+
     def _seconds_left(self, seconds: float, under_way: Sequence[float]) -> float | None:
         """Return what the trials left will take at the pace of the last ones, at most the time it has."""
         plan, at_once = self._facts.plan, self._use.busy(under_way)
-        left = self._pace.seconds_left(max(0, plan.trials - self._tally.counted), at_once, under_way)
+        left = self._pace.seconds_left(max(0, self._wanted - self._tally.counted), at_once, under_way)
         guesses = [] if left is None else [left]
         if plan.timeout_s is not None:
             guesses.append(max(0.0, plan.timeout_s - seconds))

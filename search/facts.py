@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from objectives.brought.work import scores_as_it_is
+from objectives.datasets.callables import source_digest
 from objectives.datasets.store import open_data
 from objectives.metrics import blind_value, load_metric, majority_value
+from objectives.own import load_objective
 from search.hypervolume import scales_of
 from search.storage import Facts
 
 if TYPE_CHECKING:
     from objectives.datasets.store import Data
     from objectives.metrics import Metric
+    from search.plan import StudyPlan
     from search.prepared import Prepared
 
 VERSIONED = (
@@ -53,10 +56,19 @@ def facts_of(prepared: Prepared) -> Facts:
         profile=prepared.profile,
         anchor=prepared.device.calibrated(),
         majority_accuracy=guess,
-        versions={name: version(name) for name in VERSIONED},
+        versions={name: version(name) for name in VERSIONED} | own_files(plan),
         model=prepared.model,
         baseline=baseline,
     )
+
+
+def own_files(plan: StudyPlan) -> dict[str, str]:
+    """Return a digest of the file of each metric and objective of the user's own, by its module."""
+    digests = {plan.metric: load_metric(plan.metric, plan.metric_direction).version}
+    for name in plan.own_objectives:
+        load_objective(name)
+        digests[name] = source_digest(name)
+    return {name.partition(":")[0]: found[:12] for name, found in digests.items() if found}
 
 
 def _guess(prepared: Prepared, data: Data, metric: Metric, as_it_is: list[tuple[Any, Any]]) -> float:

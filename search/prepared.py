@@ -25,7 +25,7 @@ from objectives.metrics import load_metric
 from search.asking import Asker, refuse_wider
 from search.beginning import handed_to, ladder_of
 from search.errors import StudyError
-from search.facts import facts_of
+from search.facts import facts_of, own_files
 from search.home import writing
 from search.interrupts import uninterrupted
 from search.lease import Lease
@@ -229,6 +229,12 @@ class Prepared:
         facts = read_facts(study)
         self._refuse_changes(facts)
         self._refuse_wider(facts)
+        for name, found in own_files(self.plan).items():
+            if facts.versions.get(name) != found:
+                display.say(
+                    f"the file of '{name}' was edited since this study began, so what it says of earlier "
+                    "trials and of new ones may not compare; another --name begins anew"
+                )
         return study
 
     def taken_up(self, study: optuna.Study, display: Display, *, blame: bool) -> tuple[optuna.Study, Facts]:

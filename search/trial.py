@@ -98,6 +98,13 @@ class StudyRecord(Value):
         return next((known for known in self.confirmations if known.artifact == wanted), None)
 
     @property
+    def wanted(self) -> int:
+        """How many trials there will be; networks that became the same on another device are one."""
+        if not self.plan.only_carried:
+            return self.plan.trials
+        return sum(trial.counts or trial.state in {"running", "waiting"} for trial in self.trials)
+
+    @property
     def task(self) -> str:
         """What the model is for: 'classification', or 'any' where targets are a metric's own business."""
         return self.plan.task if self.data.target_shape is None else "any"

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = Path(sys.executable).with_name("uv")
+SHORT = ("--trials", "3", "--range", "precision=int8,float32")
 ROOMS = {"search", "objectives", "spaces", "hardware_profiles"}
 DATA_FILES = {
     "search/templates/infer.py", "search/templates/model_card.md",
@@ -34,7 +35,7 @@ def quickstart(clone: Path, *arguments: str) -> "subprocess.CompletedProcess[str
 
 @pytest.fixture(scope="module")
 def started(clone: Path) -> "subprocess.CompletedProcess[str]":
-    return quickstart(clone, "--trials", "3")
+    return quickstart(clone, *SHORT)
 
 
 def exported(clone: Path) -> Path:
@@ -61,7 +62,7 @@ def test_quickstart_ends_with_a_model(started: "subprocess.CompletedProcess[str]
 @pytest.mark.timeout(1500)
 def test_quickstart_again_installs_nothing(started: "subprocess.CompletedProcess[str]", clone: Path) -> None:
     assert started.returncode == 0, started.stderr
-    again = quickstart(clone, "--trials", "3")
+    again = quickstart(clone, *SHORT)
     assert again.returncode == 0, again.stderr
     assert "installing" not in again.stderr
     assert "making" not in again.stderr

@@ -54,7 +54,7 @@ def _about(name: str, where: Places) -> dict[str, Any] | None:
         "data": record.data.name,
         "space": record.space,
         "trials": counted(record.trials),
-        "wanted": record.plan.trials,
+        "wanted": record.wanted,
         "measured": sum(trial.state == "measured" for trial in record.trials),
         "front": len(front(record.trials, record.goals)),
     }

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from benchmarks import ablation, contenders
 from benchmarks.ablation import CASE, OPTIONS, side
-from benchmarks.ablation_lines import WHOLE, Ablation, ablation_lines, ratio
+from benchmarks.ablation_lines import PLAIN, WHOLE, Ablation, ablation_lines, ratio
 from benchmarks.values import Comparison, Judgement, Moment, Run, circumstances
 from search.plan import Part, make_plan
 from search.strategies import frugal, plain, strategy_of
@@ -80,9 +80,29 @@ def test_the_table_has_means_and_mean_ratios_over_the_seeds():
         )
     )
     assert "digits: 20 epochs, 120 s, at most 32,768 bytes; seeds: 0, 1." in text
-    assert "|  | measured | of them forms | after 60 s | ratio | after 120 s | ratio |" in text
-    assert f"| {WHOLE} | 20 | 5 | 0.300 | **1.00** | 0.450 | **1.00** |" in text
-    assert "| without harvest | 25 | 5 | 0.100 | **0.38** | 0.325 | **0.75** |" in text
+    assert "|  | measured | of them forms | after 60 s | ratio | after 120 s | ratio | as good as the" in text
+    assert "| as good as the plain strategy after 120 s |" in text
+    assert f"| {WHOLE} | 20 | 5 | 0.300 | **1.00** | 0.450 | **1.00** | – |" in text
+    assert "| without harvest | 25 | 5 | 0.100 | **0.38** | 0.325 | **0.75** | – |" in text
+    assert "Not every row" not in text
+
+
+def test_the_table_tells_when_a_side_is_as_good_as_the_plain_strategy_at_its_end():
+    part = "without ladder"
+    text = "\n".join(
+        ablation_lines(
+            result(
+                comparison(0, judged(WHOLE, 0.4, 0.5), judged(part, 0.1, 0.2), judged(PLAIN, 0.1, 0.3)),
+                comparison(1, judged(WHOLE, 0.1, 0.4), judged(part, 0.2, 0.4), judged(PLAIN, 0.1, 0.3)),
+                comparison(2, judged(WHOLE, 0.4, 0.4), judged(part, 0.2, 0.4)),
+            )
+        )
+    )
+    rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[-1].strip("| ") for line in text.splitlines()}
+    assert rows[WHOLE] == "**84 s** (50 to 119)"
+    assert rows[part] == "**119 s** (119 to 119), not in 1 of 2"
+    assert rows[PLAIN] == "**119 s** (119 to 119)"
+    assert "Not every row is of every seed" in text
 
 
 def test_there_is_no_ratio_to_nothing():
@@ -123,7 +143,7 @@ def test_seeds_are_run_and_written_one_by_one_and_not_again(tmp_path, monkeypatc
     assert {c.case.max_model_bytes for c in written.comparisons} == {32_768}
     ablation.main(command)
     assert len(ran) == 4
-    assert "| without ladder | 0 | 0 | 0.000 | – | 0.000 | – |" in capsys.readouterr().out
+    assert "| without ladder | 0 | 0 | 0.000 | – | 0.000 | – | – |" in capsys.readouterr().out
     ablation.main([*command, "--seeds", "2"])
     written = Ablation.model_validate_json((tmp_path / "ablation.json").read_text())
     assert [c.case.seed for c in written.comparisons] == [0, 1, 2], "what is not asked for stays"

@@ -67,3 +67,9 @@ def make_setting(data_root, quick_runner, tmp_path):
         return Setting(**{**values, **changes})
 
     return make
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """Let trainings be looked at that are over in less than a second."""
+    monkeypatch.setattr("objectives.average.WORTH_A_LOOK_S", 0.0)

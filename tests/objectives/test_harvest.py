@@ -225,6 +225,7 @@ def test_a_form_that_fails_costs_itself_alone(harvested):
     assert errors[INT8] == "MeasuringFailed: this one crashed"
 
 
+@pytest.mark.usefixtures("looked_at")
 def test_a_stopped_trial_still_offers_the_network_that_it_has(harvested):
     """Pruning is not worth it, as the study has seen; the unpruned network may be."""
     lost = {"sparsity 0.5": Spread(mean=3.0, deviation=0.001, count=9)}

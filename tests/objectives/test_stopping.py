@@ -1,18 +1,22 @@
 """Trials that end because no form of theirs can join the front, and those that are finished to check."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from small import dense
 from test_evaluate import Steady
 
 from hardware_profiles.device import Device
-from objectives.average import Average
+from objectives.adapt import Adapter, tuning_s
+from objectives.average import PER_EPOCH, WORTH_A_LOOK_S, Average, Looks
 from objectives.brief import Brief
 from objectives.evaluate import Evaluator
 from objectives.goals import Goal
 from objectives.outcome import Epoch, Measured, Stopped
 from objectives.standing import Spread, Standing
 from objectives.stopping import Hopeless, Prospects, Watch
+from objectives.weights import Trained
 from spaces.candidate import Compression
 
 pytestmark = pytest.mark.usefixtures("warm")
@@ -134,6 +138,27 @@ def test_levers_are_not_tried_on_what_cannot_join():
     watch(standing(0.95), (both,)).between(0.95, 0, 20)
 
 
+@pytest.mark.parametrize(("left_s", "asked"), [(WORTH_A_LOOK_S - 0.1, []), (WORTH_A_LOOK_S, [(0.6, 1, 3)])])
+def test_levers_that_take_no_time_are_tried_without_a_question(left_s, asked):
+    class Spy:
+        seen: ClassVar[list[tuple[float, int, int]]] = []
+
+        def between(self, *seen):
+            self.seen.append(seen)
+
+    adapter = Adapter(None, None, None, watch=Spy())
+    adapter.look(Trained([], (point(3, None),), 0.6), 1, left_s)
+    assert Spy.seen == asked
+
+
+def test_what_fine_tuning_takes_goes_by_its_epochs():
+    both = dense(8, epochs=20).model_copy(update={"compression": Compression(keep=0.5, sparsity=0.5)})
+    assert tuning_s(both, 0, 10.0) == pytest.approx(10.0 * (12 + 6) / 20)
+    assert tuning_s(both, 1, 10.0) == pytest.approx(10.0 * 6 / 20)
+    assert tuning_s(both, 2, 10.0) == tuning_s(both, 0, None) == 0.0
+
+
+@pytest.mark.usefixtures("looked_at")
 def test_a_trial_is_stopped_and_says_what_was_seen(make_setting):
     setting = make_setting("digits", goals=GOALS)
     one = Evaluator(setting, Device(setting.profile, Steady(), None))
@@ -149,6 +174,7 @@ def test_a_trial_is_stopped_and_says_what_was_seen(make_setting):
     assert not list(setting.weights.glob("*.npz"))  # what is not finished is not kept
 
 
+@pytest.mark.usefixtures("looked_at")
 def test_a_checked_trial_is_measured_with_its_doubt(make_setting):
     one = Evaluator(make_setting("digits", goals=GOALS), Device(_profile(make_setting), Steady(), None))
     brief = Brief(standing=standing(0.99), stopping=True, audit=True)
@@ -158,6 +184,16 @@ def test_a_checked_trial_is_measured_with_its_doubt(make_setting):
     assert sum(p.averaged is not None for p in outcome.evidence.curve) >= 2
 
 
+def test_a_training_that_is_soon_over_is_not_looked_at(make_setting):
+    one = Evaluator(make_setting("digits", goals=GOALS), Device(_profile(make_setting), Steady(), None))
+    brief = Brief(standing=standing(0.99), stopping=True)
+    outcome = one.evaluate(dense(8, epochs=20, learning_rate=1e-4), brief)
+    assert isinstance(outcome, Measured), outcome
+    assert all(p.averaged is None for p in outcome.evidence.curve[1:])
+    assert "screen" not in outcome.evidence.seconds or outcome.evidence.seconds["screen"] < 0.01
+
+
+@pytest.mark.usefixtures("looked_at")
 def test_nothing_is_stopped_unless_it_is_asked_for(make_setting):
     one = Evaluator(make_setting("digits", goals=GOALS), Device(_profile(make_setting), Steady(), None))
     outcome = one.evaluate(dense(8, epochs=6, learning_rate=1e-4), Brief(standing=standing(0.99)))
@@ -165,6 +201,7 @@ def test_nothing_is_stopped_unless_it_is_asked_for(make_setting):
     assert all(p.averaged is None for p in outcome.evidence.curve)
 
 
+@pytest.mark.usefixtures("looked_at")
 def test_averaging_changes_nothing_of_the_training(make_setting, tmp_path):
     def weights(stopping, folder):
         setting = make_setting("digits", goals=GOALS, weights=tmp_path / folder)
@@ -177,27 +214,62 @@ def test_averaging_changes_nothing_of_the_training(make_setting, tmp_path):
     assert weights(True, "a") == weights(False, "b")
 
 
-def test_the_average_lags_behind_and_comes_to_rest(warm):
+def test_the_average_lags_behind_and_comes_to_rest_and_begins_anew(warm):
     import tf_keras
 
     network = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
-    network.set_weights([np.zeros((1, 1), np.float32)])
-    average = Average(network, steps_per_epoch=16)
-    step = warm.function(average.after_step)
+    found = Average(network)
+
+    def take_in(weight, times):
+        network.set_weights([np.full((1, 1), weight, np.float32)])
+        for _ in range(times):
+            found.take_in()
 
     def shown():
-        with average.in_place():
+        with found.in_place():
             return float(network.get_weights()[0][0, 0])
 
-    for _ in range(5):
-        step()
-    network.set_weights([np.ones((1, 1), np.float32)])
-    step()
-    assert 0.1 < shown() < 0.3
+    take_in(0.0, 5)
+    take_in(1.0, 1)
+    assert shown() == pytest.approx(1 / 6)
     assert network.get_weights()[0] == 1.0  # its own weights are back
-    for _ in range(100):
-        step()
+    take_in(1.0, 1)
+    assert shown() == 1.0  # what was before a look does not count any more
+    take_in(0.0, 20)
+    take_in(1.0, 1)
+    assert shown() == pytest.approx(0.1)
+    take_in(0.0, 1)
+    take_in(1.0, 100)
     assert shown() == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "epochs", "every", "after", "counting"),
+    [
+        (400, 20, 25, {4, 7, 10, 13}, {4, 7, 10, 13}),
+        (400, 6, 25, {2, 3, 4}, {2, 3, 4}),
+        (400, 1, 25, {1}, {1}),
+        (20, 20, 1, {4, 7, 10, 13}, {4, 7, 10, 13}),
+        (4, 20, 1, {4, 7, 10, 13}, set(range(1, 14))),
+        (1, 40, 1, {8, 14, 20, 26}, set(range(1, 27))),
+    ],
+)
+def test_weights_are_averaged_shortly_before_they_are_looked_at(
+    steps_per_epoch, epochs, every, after, counting
+):
+    looks = Looks(None, steps_per_epoch, epochs)
+    assert looks.every == every
+    assert {epoch for epoch in range(1, epochs + 1) if looks.due(epoch)} == after
+    assert {epoch for epoch in range(1, epochs + 1) if looks.counts(epoch)} == counting
+    assert steps_per_epoch / every <= 2 * PER_EPOCH
+
+
+def test_it_is_looked_at_as_long_as_enough_is_left():
+    looks = Looks(None, 400, 20)
+    looks.took(4, seconds=WORTH_A_LOOK_S / 16)
+    assert looks.due(4) and looks.counts(7)
+    looks.took(7, seconds=WORTH_A_LOOK_S / 16)
+    assert not looks.due(7) and not looks.counts(10)
 
 
 def _profile(make_setting):

@@ -83,6 +83,17 @@ def test_a_regression_is_searched_and_exported(desk):
     assert "classifier" not in (desk / "small" / "model_card.md").read_text()
 
 
+def test_a_metric_that_was_edited_is_told(desk):
+    again = (*STUDY, *OWN, "--trials", "3", "--name", "plant", "--json")
+    edited = "the file of 'judge' was edited since this study began"
+    assert edited not in run(desk, "-c", PROGRAM, *again).stderr
+    (desk / "judge.py").write_text(METRIC.replace("np.mean", "2 * np.mean"))
+    done = run(desk, "-c", PROGRAM, *again)
+    (desk / "judge.py").write_text(METRIC)
+    assert done.returncode == 0, done.stderr
+    assert edited in done.stderr
+
+
 def test_the_exported_script_gives_values(desk):
     inferred = run(desk / "small", "infer.py")
     assert inferred.returncode == 0, inferred.stderr

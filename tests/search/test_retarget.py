@@ -117,6 +117,8 @@ def test_all_networks_of_a_study_are_measured_elsewhere_and_none_is_trained(home
     measured = [t for t in first.trials if t.state == "measured"]
     assert json.loads(output)["trials"] == len(there.trials) > 0
     assert len({t.candidate.digest for t in there.trials}) == len(there.trials)  # what became the same is one
+    assert there.wanted == len(there.trials) < there.plan.trials, "and that is not waited for"
+    assert f"{there.wanted}/{there.wanted} trials, done" in told
     for trial in there.trials:
         assert trial.state == "measured"
         assert not {"train", "slim", "prune", "cluster", "aware"} & set(trial.evidence.seconds)

@@ -35,7 +35,8 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shipping")
     script = (
         "from search import StudyPlan, run_study\n"
-        "plan = StudyPlan(data='iris', name='iris', trials=3, epochs=3, ranges={'layers': 1})\n"
+        "ranges = {'layers': 1, 'precision': ['int8', 'float32']}\n"
+        "plan = StudyPlan(data='iris', name='iris', trials=3, epochs=3, ranges=ranges)\n"
         f"record = run_study(plan, home={str(folder / 'home')!r}, executor='in-process')\n"
         "print(sum(trial.counts for trial in record.trials))\n"
     )
