@@ -27,7 +27,6 @@ from objectives.outcome import Harvested, Outcome
 from search.asking import Asker
 from search.book import Asked, Book
 from search.clock import FakeClock
-from search.counsel import Counsel
 from search.driver import Driver
 from search.executors.base import NOTHING_KNOWN
 from search.executors.simulated import SimulatedExecutor
@@ -47,6 +46,7 @@ from search.storage import (
     write_facts,
 )
 from search.strategies import strategy_of
+from search.study import driver_of, settled
 from search.telling import constraints, ending
 from search.writing import Entry, write
 from spaces.candidate import Candidate, Compression, Problem
@@ -58,8 +58,10 @@ from spaces.space import Space
 if TYPE_CHECKING:
     import optuna
 
+    from search.counsel import Reaped
     from search.executors.base import Executor
     from search.ledger import Ledger
+    from search.trial import TrialRecord
 
 HERE = Path(__file__).parent
 WORKERS, SIMULATED_TRIALS = (2, 64), 2_000
@@ -120,10 +122,10 @@ class Charged(Book):
         self._clock.advance(CHARGE_S)
         return super().ask()
 
-    def finish(self, asked: Asked, outcome: Outcome) -> None:
+    def finish(self, asked: Asked, outcome: Outcome, forms: Sequence[Reaped] = ()) -> list[TrialRecord]:
         """Tell, and let the time pass."""
         self._clock.advance(CHARGE_S)
-        super().finish(asked, outcome)
+        return super().finish(asked, outcome, forms)
 
 
 def simulated(workers: int, trials: int, seed: int) -> Simulated:
@@ -237,7 +239,7 @@ def filled_with_forms(path: Path, facts: Facts, space: Space, count: int, seed: 
         asked = counted(read_trials(study, plan)) + 1 + missing // MOST_ROWS
         study.sampler = sampler_of("random", seed + asked)
         wanted = facts.model_copy(update={"plan": plan.model_copy(update={"trials": asked})})
-        driver_of(study, wanted, space, AtOnce(2), NullLedger(), seed).run()
+        driving(study, wanted, space, AtOnce(2), NullLedger(), seed).run()
         print(f"{count - missing} of {count} trials written, and some more", flush=True)
 
 
@@ -248,16 +250,15 @@ def _begun(path: Path, facts: Facts) -> optuna.Study:
     return load(storage, STUDY)
 
 
-def driver_of(
+def driving(
     study: optuna.Study, facts: Facts, space: Space, pool: Executor, ledger: Ledger, seed: int
 ) -> Driver:
     """Return the driver that a study of that plan has."""
-    asker, strategy = Asker(space, facts), strategy_of(facts.plan)
-    found = (
-        Preselect(asker, facts.plan.goals, size_in(facts.problem), seed) if strategy.preselection else None
-    )
-    book = Book(study, facts, asker, found)
-    return Driver(book, pool, ledger, Quiet(), Counsel(asker, facts, strategy, book.finished()))
+    asker, found = Asker(space, facts), None
+    with settled():
+        if strategy_of(facts.plan).preselection:
+            found = Preselect(asker, facts.plan.goals, size_in(facts.problem), seed)
+        return driver_of(Book(study, facts, asker, found), pool, ledger, Quiet())
 
 
 def cost(work: Path, trials: int, over: int, seed: int, strategy: Strategy) -> Cost:
@@ -273,7 +274,7 @@ def cost(work: Path, trials: int, over: int, seed: int, strategy: Strategy) -> C
     wanted = facts.plan.model_copy(update={"trials": counted(before) + over})
     facts, pool, load_before = facts.model_copy(update={"plan": wanted}), AtOnce(2), load_average()
     ledger, start = BackgroundLedger(NullLedger()), time.perf_counter()
-    driver_of(study, facts, space, pool, ledger, seed).run()
+    driving(study, facts, space, pool, ledger, seed).run()
     wall, cpu = now()
     ledger.close(60.0)
     assert pool.since is not None  # trials were asked

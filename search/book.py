@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from objectives.outcome import Outcome
+    from search.counsel import Reaped
     from search.preselect import Preselect
     from spaces.candidate import Candidate
 
@@ -119,8 +120,13 @@ class Book:
         """The study's name in its storage."""
         return self._study.study_name
 
+    @cached_property
+    def found(self) -> list[TrialRecord]:
+        """The trials that had ended when the book was first asked for them; to read them all takes time."""
+        return self.finished()
+
     def finished(self) -> list[TrialRecord]:
-        """Read the trials that ended, but for repetitions, in order of number."""
+        """Read the trials that ended by now, but for repetitions, in order of number."""
         found = read_trials(self._study, self.facts.plan)
         return [trial for trial in found if trial.state not in {"running", "waiting"}]
 
@@ -193,50 +199,65 @@ class Book:
         """End an ask, which was not begun, without an answer; whether the sampler is to avoid its like."""
         self._decline(asked.handle, reason, steer_away=steer_away)
 
-    def finish(self, asked: Asked, outcome: Outcome) -> None:
-        """Write down how a trial ended, and tell the sampler."""
-        handle, library = asked.handle, quiet_optuna()
+    def finish(self, asked: Asked, outcome: Outcome, forms: Sequence[Reaped] = ()) -> list[TrialRecord]:
+        """Write down how a trial ended, and tell the sampler; return the `forms` of its network as trials."""
+        handle = asked.handle
         self._tell(handle, outcome)
         ended = self._mirror.frozen(handle.trial.number)
-        news = library.trial.create_trial(
+        news = quiet_optuna().trial.create_trial(
             state=ended.state,
             values=ended.values,
             user_attrs={OUTCOME_KEY: outcome.model_dump_json()},
             system_attrs=dict(ended.system_attrs),
         )
-        self._write_down([Entry(news, handle.place)])
+        added = self._added([Entry(news, handle.place)], forms)
         self._learn(asked.candidate, asked.params, outcome)
+        self._learn_forms(forms)
+        return added
 
-    def add(
-        self,
-        parent: int,
-        candidate: Candidate,
-        params: Mapping[str, Any],
-        distributions: Mapping[str, Any],
-        outcome: Outcome,
-    ) -> int:
-        """Write down a trial that nobody asked for and that is over, all at once; return its number.
+    def add(self, forms: Sequence[Reaped]) -> list[TrialRecord]:
+        """Write down forms of a network, which nobody asked for and that are over; return them as trials."""
+        added = self._added([], forms)
+        self._learn_forms(forms)
+        return added
 
-        `parent` is the trial whose network it is made of.
-        """
-        state, values = ending(outcome, self.facts.plan)
+    def _added(self, entries: Sequence[Entry], forms: Sequence[Reaped]) -> list[TrialRecord]:
+        """Write entries and forms all at once, and return the forms with the numbers that they got."""
+        if not (entries or forms):
+            return []
+        trials = [self._ended(form) for form in forms]
+        places = self._write_down([*entries, *(Entry(trial) for trial in trials)])[len(entries) :]
+        for trial in trials:
+            self._mirror.hold(trial)
+        return [
+            form.record.model_copy(update={"number": place.number})
+            for form, place in zip(forms, places, strict=True)
+        ]
+
+    def _learn_forms(self, forms: Sequence[Reaped]) -> None:
+        for record, offer in forms:
+            if record.outcome is not None:
+                self._learn(offer.candidate, offer.params, record.outcome, form=True)
+
+    def _ended(self, form: Reaped) -> FrozenTrial:
+        """Return a form as a trial of Optuna's that is over."""
+        (record, offer), plan = form, self.facts.plan
+        assert record.outcome is not None  # what has none is not reaped
+        state, values = ending(record.outcome, plan)
         attributes = {
-            CANDIDATE: candidate.model_dump_json(),
-            PARENT: parent,
-            OUTCOME_KEY: outcome.model_dump_json(),
+            CANDIDATE: offer.candidate.model_dump_json(),
+            PARENT: record.parent,
+            OUTCOME_KEY: record.outcome.model_dump_json(),
         }
-        trial = quiet_optuna().trial.create_trial(
+        trial: FrozenTrial = quiet_optuna().trial.create_trial(
             state=state,
             values=values,
-            params=dict(params),
-            distributions=dict(distributions),
+            params=dict(offer.params),
+            distributions=dict(offer.distributions),
             user_attrs=attributes,
-            constraints=constraints(outcome, self.facts.plan),
+            constraints=constraints(record.outcome, plan),
         )
-        (place,) = self._write_down([Entry(trial)])
-        self._mirror.hold(trial)
-        self._learn(candidate, params, outcome, form=True)
-        return place.number
+        return trial
 
     def _learn(
         self, candidate: Candidate, params: Mapping[str, Any], outcome: Outcome, *, form: bool = False
@@ -246,7 +267,7 @@ class Book:
 
     def _tell_what_is_known(self, preselect: Preselect) -> None:
         params = {trial.number: trial.params for trial in self._study.get_trials(deepcopy=False)}
-        for trial in self.finished():
+        for trial in self.found:
             if trial.candidate is not None and trial.outcome is not None:
                 form = trial.parent is not None
                 preselect.learn(trial.candidate, params[trial.number], trial.outcome, form=form)

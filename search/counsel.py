@@ -15,6 +15,7 @@ from search.offers import Offer, offers
 from search.trial import TrialRecord
 
 if TYPE_CHECKING:
+    from objectives.goals import Goal
     from search.asking import Asker
     from search.storage import Facts
     from search.strategies import Strategy
@@ -45,13 +46,14 @@ class Counsel:
 
     def __init__(self, asker: Asker, facts: Facts, strategy: Strategy, trials: Sequence[TrialRecord]) -> None:
         self._asker, self._facts, self._strategy = asker, facts, strategy
+        self._goals = facts.plan.goals
         self.lessons = Lessons(facts)
         self.stock: dict[str, Stocked] = {}
         self._offered: dict[int, dict[Compression, Offer]] = {}
         for trial in trials:
             self.lessons.learn(trial)
-            self._put_in_stock(forms_of(trial, facts))
-        self.lessons.recall(checks(trials, facts.plan.goals))
+            self._put_in_stock(forms_of(trial, self._goals))
+        self.lessons.recall(checks(trials, self._goals))
 
     def brief(
         self,
@@ -84,8 +86,8 @@ class Counsel:
 
         The rest is put in stock. `params` tells what the sampler chose for the trial, where that is needed.
         """
-        offered, forms = self._offered.pop(trial.number, None), tuple(forms_of(trial, self._facts))
-        best = {form.number for form in front((trial, *forms), self._facts.plan.goals)} if forms else set()
+        offered, forms = self._offered.pop(trial.number, None), tuple(forms_of(trial, self._goals))
+        best = {form.number for form in front((trial, *forms), self._goals)} if forms else set()
         self._put_in_stock(form for form in forms if form.number not in best)
         new = [
             form
@@ -125,14 +127,14 @@ class Counsel:
         return int.from_bytes(drawn[:4]) < AUDITED * 2**32
 
 
-def forms_of(trial: TrialRecord, facts: Facts) -> Iterator[TrialRecord]:
+def forms_of(trial: TrialRecord, goals: Sequence[Goal]) -> Iterator[TrialRecord]:
     """Yield the measured other forms of a trial's network as records without a number of their own."""
     if trial.candidate is None:
         return
     for i, made in enumerate(trial.evidence.harvest):
         if made.error is not None:
             continue
-        outcome = _outcome(made, trial.evidence, facts)
+        outcome = _outcome(made, trial.evidence, goals)
         yield TrialRecord(
             number=UNNUMBERED + i,
             state=outcome.state,
@@ -142,7 +144,7 @@ def forms_of(trial: TrialRecord, facts: Facts) -> Iterator[TrialRecord]:
         )
 
 
-def _outcome(made: Harvested, parent: Evidence, facts: Facts) -> Measured | Infeasible:
+def _outcome(made: Harvested, parent: Evidence, goals: Sequence[Goal]) -> Measured | Infeasible:
     evidence = Evidence(
         measurements=made.measurements,
         latency=made.latency,
@@ -152,5 +154,5 @@ def _outcome(made: Harvested, parent: Evidence, facts: Facts) -> Measured | Infe
         stages=made.values,
         seconds={"harvest": made.seconds},
     )
-    broken = violations(facts.plan.goals, evidence.values)
+    broken = violations(goals, evidence.values)
     return Infeasible(violations=broken, evidence=evidence) if broken else Measured(evidence=evidence)

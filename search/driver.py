@@ -7,7 +7,7 @@ hear of it, so a kill at any instant loses at most the trials in flight, which a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from search.interrupts import uninterrupted
 from search.limiting import Utilisation
 from search.nearest import nearest
 from search.pace import Pace, spare
-from search.reaping import add_forms, make_up
+from search.reaping import make_up
 from search.status import Display, Status
 from search.storage import judged
 from search.tally import Tally
@@ -29,7 +29,7 @@ from search.trial import COUNTED, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     from search.book import Asked, Book
-    from search.counsel import Counsel, Stocked
+    from search.counsel import Counsel, Reaped, Stocked
     from search.executors.base import Executor
     from search.ledger import Ledger
 
@@ -70,7 +70,7 @@ class Driver:
         self._answered: deque[tuple[Asked, Stocked]] = deque()
         self._idle_asks = False  # until a trial comes back, asking again makes no sense
         self._running: dict[int, _Running] = {}
-        self._tally = Tally(book.name, book.facts, book.finished())
+        self._tally = Tally(book.name, book.facts, book.found)
         self._pace, self._use = Pace.of(self._tally.trials), Utilisation(executor.capacity, clock.now)
         self._barren = 0
         self._news = 0  # candidates among the barren asks that were new, though they did not fit
@@ -245,7 +245,7 @@ class Driver:
         del self._running[number]
         self._time(running, outcome)
         self._blame_suspects()  # for workers do outlive other candidates
-        self._end(running, judged(outcome, self._facts.plan) or outcome)
+        self._end(running, judged(outcome, self._facts.plan.goals) or outcome)
 
     def _time(self, running: _Running, outcome: Outcome) -> None:
         """Take note of what a trial took: of its worker's time, where that is told."""
@@ -254,19 +254,17 @@ class Driver:
         self._pace.took(outcome.state, sum(stages.values()) or since, counts=outcome.state in COUNTED)
 
     def _end(self, running: _Running, outcome: Outcome) -> None:
-        asked = running.asked
-        self._book.finish(asked, outcome)
+        """Write down how a trial ended, and with it the other forms of its network that are worth it."""
+        asked, counsel = running.asked, self._counsel
         record = asked.record(outcome)
-        self._take_note(record)
-        if self._counsel is not None:
-            self._harvest(self._counsel, record, asked.params)
-
-    def _harvest(self, counsel: Counsel, trial: TrialRecord, params: Mapping[str, Any]) -> None:
-        """Learn from a trial that ended, and add the other forms of its network that are worth it."""
-        counsel.lessons.learn(trial)
-        for form in add_forms(self._book, counsel, self._tally, trial, lambda: params):
-            self._take_note(form)
-        counsel.audit(trial, self._tally.front)
+        forms: tuple[Reaped, ...] = ()
+        if counsel is not None:
+            counsel.lessons.learn(record)
+            forms = counsel.reaped(record, lambda: asked.params, self._tally.known)
+        for ended in (record, *self._book.finish(asked, outcome, forms)):
+            self._take_note(ended)
+        if counsel is not None:
+            counsel.audit(record, self._tally.front)
 
     def _suspect(self, running: _Running, outcome: Failed) -> None:
         """Put a candidate aside that no worker outlived; it still runs, as far as the study knows.

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 
 class Offer(NamedTuple):
-    """A form of a network: the candidate, and what a sampler would have had to choose, and from what."""
+    """A form of a network: the candidate, and what a sampler would have had to choose, within what."""
 
     candidate: Candidate
     params: Mapping[str, Any]
-    distributions: Mapping[str, Any]
+    asked: Mapping[str, Integers | Reals | Choices]
+
+    @property
+    def distributions(self) -> dict[str, Any]:
+        """What the sampler would have had to choose from, as Optuna has it."""
+        return {name: distribution(within) for name, within in self.asked.items()}
 
 
 class _Unanswered(Declined):
@@ -59,6 +64,5 @@ def offers(
             continue
         same = form.model_copy(update={"compression": candidate.compression})
         if same == candidate and form != candidate and form.compression not in found:
-            asked = {name: distribution(within) for name, within in chooser.asked.items()}
-            found[form.compression] = Offer(form, chooser.answers, asked)
+            found[form.compression] = Offer(form, chooser.answers, chooser.asked)
     return found

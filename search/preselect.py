@@ -27,7 +27,7 @@ from objectives.canonical import least_bytes
 from objectives.goals import limited_metric
 from objectives.outcome import Measured, Outcome, Stopped
 from search.asking import Asker, Declined
-from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Known, limits_of, losses, nondominated
+from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Growing, Known, limits_of
 from search.surrogate import Encoding, Lengths, place
 from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
 from spaces.weights import kernel_sizes
@@ -98,6 +98,8 @@ class Preselect:
         self._lengths: dict[str, Lengths] = {}
         self._threads = ThreadpoolController()
         self._tried: dict[str, Known] = {}
+        self._whole: list[Known] = []  # of those there is a lesson in every objective
+        self._front = Growing(self._objectives)
         self._under_way: dict[str, Known] = {}
         self._pool: dict[str, Known] = {}
         self._asks = 0
@@ -118,28 +120,39 @@ class Preselect:
         found = self._popped(digest) or self._known(candidate, params)
         expected = outcome.expected if isinstance(outcome, Stopped) else None
         timed = isinstance(outcome, Measured) and not form
-        self._tried[digest] = replace(
+        told = replace(
             found,
             values={**found.values, **outcome.evidence.values},
             expected={} if expected is None else {"accuracy": expected},
             seconds=math.fsum(outcome.evidence.seconds.values()) if timed else None,
         )
+        again = digest in self._tried
+        self._tried[digest] = told
+        if again:
+            self._whole, self._front = [], Growing(self._objectives)
+        for known in self._tried.values() if again else (told,):
+            self._take_in(known)
+
+    def _take_in(self, known: Known) -> None:
+        if not self._is_whole(known.lesson):
+            return
+        self._whole.append(known)
+        if self._is_whole(known.values) and self._allowed(known):
+            self._front.join(known)
 
     def choose(self) -> dict[str, Scalar] | None:
         """Return the parameters of the candidate to try next; None where it is for the sampler to say."""
-        whole = [known for known in self._tried.values() if self._is_whole(known.lesson)]
-        allowed = [known for known in whole if self._is_whole(known.values) and self._allowed(known)]
-        if len(whole) < BEGINNING or not allowed:
+        front = self._front.points
+        if len(self._whole) < BEGINNING or not front:
             return None
-        front = [allowed[number] for number in nondominated(losses(self._objectives, allowed))]
         self._make_more(front)
         if not self._pool:
             return None
-        newest = whole[-MODELLED:]
+        newest = self._whole[-MODELLED:]
         among = {id(known) for known in newest}
         learnt = [*(known for known in front if id(known) not in among), *newest]
         with self._threads.limit(limits=1, user_api="blas"):  # the cores are the workers'
-            return dict(self._best(learnt, allowed).params)
+            return dict(self._best(learnt).params)
 
     def _popped(self, digest: str) -> Known | None:
         return self._under_way.pop(digest, None) or self._pool.pop(digest, None)
@@ -181,10 +194,10 @@ class Preselect:
         except Declined:
             return None
 
-    def _best(self, learnt: Sequence[Known], allowed: Sequence[Known]) -> Known:
-        """Return the candidate of which most is expected, and thin out the rest.
+    def _best(self, learnt: Sequence[Known]) -> Known:
+        """Return the candidate of which most is expected beside the front, and thin out the rest.
 
-        `learnt` is what the models learn from; those that are `allowed` are there to be beaten.
+        `learnt` is what the models learn from.
         """
         digests, pool, busy = list(self._pool), list(self._pool.values()), list(self._under_way.values())
         if self._asks % REFIT == 0:
@@ -192,16 +205,14 @@ class Preselect:
         self._asks += 1
         foresight = Foresight(self._objectives, self._encoding, learnt, [*pool, *busy], self._lengths)
         found, price = foresight.samples(), self._price(foresight, len(pool))
-        goals, awaited = self._objectives, found[len(pool) :, MIDDLE]
-        box = Box(losses(goals, allowed), awaited, limits_of(goals))
-        hopeful = np.array([box.growth(sample) for sample in found[: len(pool), HOPEFUL]]) / price
+        awaited = found[len(pool) :, MIDDLE]
+        box = Box(self._front.losses, awaited, limits_of(self._objectives))
+        hopeful = box.growths(found[: len(pool), HOPEFUL]) / price
         order = [int(number) for number in np.argsort(-hopeful, kind="stable")[:KEPT]]
         self._pool = {digests[number]: pool[number] for number in order}
-
-        def worth(number: int) -> float:
-            return box.expected(found[number, MIDDLE + 1 :]) / float(price[number])
-
-        return pool[max(order[:WEIGHED], key=worth)]
+        first = order[:WEIGHED]
+        worth = box.expected(found[first, MIDDLE + 1 :]) / price[first]
+        return pool[first[int(np.argmax(worth))]]
 
     def _price(self, foresight: Foresight, count: int) -> NDArray[np.float64]:
         """Return by what the growth that the first so many candidates promise is divided."""

@@ -80,6 +80,24 @@ def nondominated(found: Array) -> list[int]:
     return [int(place) for place in np.flatnonzero(moocore.is_nondominated(found, keep_weakly=False))]
 
 
+class Growing:
+    """A front of candidates whose metrics are all known, which others join one by one."""
+
+    def __init__(self, goals: Sequence[Goal]) -> None:
+        self._goals = tuple(goals)
+        self.points: list[Known] = []
+        self.losses: Array = np.empty((0, len(self._goals)))
+
+    def join(self, known: Known) -> None:
+        """Let a candidate join where nothing on the front is as good, and leave what it beats."""
+        new = losses(self._goals, [known])
+        if (self.losses <= new).all(axis=1).any():
+            return
+        left = ~np.all(new <= self.losses, axis=1)
+        self.points = [*(point for point, stays in zip(self.points, left, strict=True) if stays), known]
+        self.losses = np.concatenate([self.losses[left], new])
+
+
 class Box:
     """The part of the objectives' space in which the front of some points may grow."""
 
@@ -95,21 +113,21 @@ class Box:
         placed = self._placed(np.concatenate([front, awaited]) if len(awaited) else front)
         self._front = placed[(placed < REFERENCE).all(axis=1)]
 
-    def growth(self, point: Array) -> float:
-        """Return by how much the hypervolume grows with a point of these losses."""
-        place = self._placed(point)
-        if (
-            (point > self._limits).any()
-            or (place >= REFERENCE).any()
-            or (self._front <= place).all(axis=1).any()
-        ):
-            return 0.0
-        taken = np.maximum(self._front, place)
-        return float(np.prod(REFERENCE - place)) - _volume(taken)
+    def growths(self, points: Array) -> Array:
+        """Return by how much the hypervolume grows with each of (points, objectives) alone."""
+        places, grown = self._placed(points), np.zeros(len(points))
+        beaten = np.any(np.all(self._front[None] <= places[:, None], axis=2), axis=1)
+        outside = np.any(points > self._limits, axis=1) | np.any(places >= REFERENCE, axis=1)
+        for i in np.flatnonzero(~(beaten | outside)):
+            taken = np.maximum(self._front, places[i])
+            grown[i] = float(np.prod(REFERENCE - places[i])) - _volume(taken)
+        return grown
 
-    def expected(self, samples: Array) -> float:
-        """Return the mean growth over samples, of (samples, objectives)."""
-        return math.fsum(self.growth(sample) for sample in samples) / len(samples)
+    def expected(self, samples: Array) -> Array:
+        """Return the mean growth over samples, of (points, samples, objectives)."""
+        grown = self.growths(samples.reshape(-1, samples.shape[-1]))
+        mean: Array = grown.reshape(samples.shape[:-1]).mean(axis=1)
+        return mean
 
     def _placed(self, points: Array) -> Array:
         placed: Array = (points - self._best) / self._length
@@ -117,12 +135,10 @@ class Box:
 
 
 def _volume(places: Array) -> float:
+    """Return the hypervolume of places all of which lie within the reference."""
     import moocore
 
-    inside = places[(places < REFERENCE).all(axis=1)]
-    if not len(inside):
-        return 0.0
-    return float(moocore.hypervolume(inside, ref=np.full(inside.shape[1], REFERENCE)))
+    return float(moocore.hypervolume(places, ref=REFERENCE)) if len(places) else 0.0
 
 
 class Foresight:
@@ -182,7 +198,8 @@ class Foresight:
 
 def figures_apart(asked: Sequence[Known], learnt: Sequence[Known]) -> Array:
     """Return the mean distance of logarithms of figures, in standard deviations of those that were learnt."""
-    names = sorted(set.intersection(*(set(known.figures) for known in (*learnt, *asked))))
+    everyone = (*learnt, *asked)
+    names = [name for name in sorted(learnt[0].figures) if all(name in known.figures for known in everyone)]
     total = np.zeros((len(asked), len(learnt)))
     for name in names:
         a, b = (np.log(np.maximum(1e-12, [k.figures[name] for k in some])) for some in (asked, learnt))

@@ -1,33 +1,21 @@
-"""Forms of a network become trials: when the trial that made them ends, or later, where it was missed."""
+"""Forms of networks become trials where that was missed: a kill came first, or the limits were others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from search.book import Book
     from search.counsel import Counsel
     from search.tally import Tally
     from search.trial import TrialRecord
 
 
-def add_forms(
-    book: Book, counsel: Counsel, tally: Tally, trial: TrialRecord, params: Callable[[], Mapping[str, Any]]
-) -> Iterator[TrialRecord]:
-    """Write down the forms of a trial's network that are worth it and no trials yet, and yield them.
-
-    `params` tells what the sampler chose for the trial.
-    """
-    for form, offer in counsel.reaped(trial, params, tally.known):
-        assert form.outcome is not None  # what has none is not reaped
-        number = book.add(trial.number, offer.candidate, offer.params, offer.distributions, form.outcome)
-        yield form.model_copy(update={"number": number})
-
-
 def make_up(book: Book, counsel: Counsel, tally: Tally) -> Iterator[TrialRecord]:
-    """Write down, and yield, the forms that no trial has: a kill came first, or the limits were others."""
+    """Write down, and yield, the forms of earlier harvests that are worth it and no trials yet."""
     for trial in tuple(tally.trials):
         if trial.evidence.harvest:
-            yield from add_forms(book, counsel, tally, trial, partial(book.params, trial.number))
+            yield from book.add(counsel.reaped(trial, partial(book.params, trial.number), tally.known))

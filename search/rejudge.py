@@ -80,7 +80,7 @@ def _judged(trial: FrozenTrial, trials: list[FrozenTrial], plan: StudyPlan) -> F
     told = trials[trial.user_attrs.get(DUPLICATE_OF, trial.number)].user_attrs.get(OUTCOME_KEY)
     if told is None or not trial.state.is_finished():
         return trial
-    outcome, states = judged(OUTCOME.validate_json(told), plan), optuna.trial.TrialState
+    outcome, states = judged(OUTCOME.validate_json(told), plan.goals), optuna.trial.TrialState
     # Where nothing is known of it any more, it may be proposed.
     state, values = (states.FAIL, None) if outcome is None else ending(outcome, plan)
     own = {key: value for key, value in trial.system_attrs.items() if not key.startswith(_CONSTRAINT)}

@@ -7,7 +7,7 @@ asked and `outcome` when it is told, so that `optuna.load_study` opens the same 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
@@ -225,22 +225,22 @@ def read_trials(study: optuna.Study, plan: StudyPlan) -> tuple[TrialRecord, ...]
     Left out are duplicates (answered from the record), what a later trial asked again, asks that fell
     outside the ranges of their call, and what was screened out by a limit that it would keep today.
     """
-    trials = study.get_trials(deepcopy=False)
+    trials, goals = study.get_trials(deepcopy=False), plan.goals
     superseded = {t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs}
     records = (
-        record(t, plan)
+        record(t, goals)
         for t in trials
         if t.number not in superseded and DUPLICATE_OF not in t.user_attrs and DECLINED not in t.user_attrs
     )
     return tuple(found for found in records if found is not None)
 
 
-def record(trial: optuna.trial.FrozenTrial, plan: StudyPlan) -> TrialRecord | None:
-    """Return one trial as a value, or None where its verdict does not hold under the plan's limits."""
+def record(trial: optuna.trial.FrozenTrial, goals: Sequence[Goal]) -> TrialRecord | None:
+    """Return one trial as a value, or None where its verdict does not hold under the limits of the goals."""
     attributes = trial.user_attrs
     candidate = attributes.get(CANDIDATE)
     told = attributes.get(OUTCOME_KEY) if trial.state.is_finished() else None
-    outcome = None if told is None else judged(OUTCOME.validate_json(told), plan)
+    outcome = None if told is None else judged(OUTCOME.validate_json(told), goals)
     if told is not None and outcome is None:
         return None
     return TrialRecord(
@@ -262,8 +262,8 @@ def _state(trial: optuna.trial.FrozenTrial, outcome: Outcome | None) -> State:
     return unfinished.get(trial.state, "failed")
 
 
-def judged(outcome: Outcome, plan: StudyPlan) -> Outcome | None:
-    """Return the outcome as the plan's present limits judge it: they may change between calls.
+def judged(outcome: Outcome, goals: Sequence[Goal]) -> Outcome | None:
+    """Return the outcome as the present limits of the goals judge it: they may change between calls.
 
     None for a candidate that was screened out before it was trained, by a limit that it would keep
     today: then nothing is known of it.
@@ -272,10 +272,10 @@ def judged(outcome: Outcome, plan: StudyPlan) -> Outcome | None:
         return outcome
     evidence = outcome.evidence
     if isinstance(outcome, Measured) or evidence.artifact is not None:
-        broken = violations(plan.goals, evidence.values)
+        broken = violations(goals, evidence.values)
         return Infeasible(violations=broken, evidence=evidence) if broken else Measured(evidence=evidence)
     seen = {violation.metric: violation.value for violation in outcome.violations}
-    broken = violations(plan.goals, {**evidence.values, **seen})
+    broken = violations(goals, {**evidence.values, **seen})
     broken = tuple(b for b in broken if _screens(b, evidence))
     return Infeasible(violations=broken, evidence=evidence) if broken else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,8 +135,10 @@ def _run(
         display.say("starting the workers; TensorFlow takes its time to load")
         with pools.open(setting) as pool:
             display.say(f"ready after {time.monotonic() - start:.1f} s, workers: {pool.capacity}")
-            book = _book(prepared, study, facts, lambda: lease.still_held(study))
-            _search(prepared, book, study, pool, ledger, display)
+            with settled():
+                book = _book(prepared, study, facts, lambda: lease.still_held(study))
+                driver = driver_of(book, pool, ledger, display)
+            _search(prepared, book, study, driver, ledger)
         if facts.plan.timeout_s is None or counted(read_trials(study, facts.plan)) >= facts.plan.trials:
             _confirm(prepared, study, setting, pools, ledger, display)
     return read_study(study)
@@ -153,12 +156,26 @@ def _book(prepared: Prepared, study: optuna.Study, facts: Facts, still_held: Cal
     return Book(study, facts, asker, preselect, still_held)
 
 
-def _search(
-    prepared: Prepared, book: Book, study: optuna.Study, pool: Executor, ledger: Ledger, display: Display
-) -> None:
-    facts = book.facts
-    counsel = Counsel(book.asker, facts, strategy_of(facts.plan), book.finished())
-    driver = Driver(book, pool, ledger, display, counsel)
+@contextmanager
+def settled() -> Iterator[None]:
+    """Make values that stay: to look for garbage among thousands of trials takes as long as to read them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
+
+
+def driver_of(book: Book, pool: Executor, ledger: Ledger, display: Display) -> Driver:
+    """Return what drives a study as its plan says."""
+    counsel = Counsel(book.asker, book.facts, strategy_of(book.facts.plan), book.found)
+    return Driver(book, pool, ledger, display, counsel)
+
+
+def _search(prepared: Prepared, book: Book, study: optuna.Study, driver: Driver, ledger: Ledger) -> None:
     try:
         driver.run()
     except NothingFits as error:
@@ -198,8 +215,8 @@ def _finished(
 def _make_up(prepared: Prepared, study: optuna.Study, facts: Facts) -> None:
     """Let those forms of the study's networks be trials that are worth it now."""
     book = Book(study, facts, Asker(prepared.space, facts))
-    counsel = Counsel(book.asker, facts, strategy_of(facts.plan), book.finished())
-    tally = Tally(book.name, facts, book.finished())
+    counsel = Counsel(book.asker, facts, strategy_of(facts.plan), book.found)
+    tally = Tally(book.name, facts, book.found)
     for form in make_up(book, counsel, tally):
         tally.note(form)
 

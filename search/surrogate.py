@@ -10,8 +10,9 @@ most likely (Rasmussen and Williams 2006, chapter 5).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ FIGURE_LENGTHS = (0.5, 1.0, 2.0, 4.0, math.inf)
 """Of the figures', in standard deviations; infinite where they tell nothing."""
 NOISES = (1e-3, 1e-2, 1e-1)
 LEAST_VARIANCE = 1e-9
+MOST = 1_500
+"""So many points are kept whose distances may be asked for again: twice those that a model has to do with."""
 SAMPLED = 100
 """Of so many observations, evenly spread, the likelihood is computed: it takes 75 fits."""
 
@@ -45,6 +48,7 @@ class Encoding:
         self._ranges = ranges
         self._begins: dict[str, int] = {}
         self._size = 0
+        self._totals = Totals()
 
     def point(self, params: Mapping[str, Scalar]) -> Array:
         """Return the point; its coordinates are those of all names so far, further ones are 0."""
@@ -60,8 +64,7 @@ class Encoding:
 
     def distances(self, points: Sequence[Array], others: Sequence[Array]) -> Array:
         """Return the mean distance over all names so far, of (points, others)."""
-        total = cdist(self._table(points), self._table(others), "cityblock")
-        mean: Array = total / max(1, len(self._begins))
+        mean: Array = self._totals.of(points, others) / max(1, len(self._begins))
         return mean
 
     def _part(self, name: str, value: Scalar) -> list[float]:
@@ -71,11 +74,45 @@ class Encoding:
         share = place(within, value)
         return [share / 2, (1 - share) / 2, 0.5]
 
-    def _table(self, points: Sequence[Array]) -> Array:
-        found = np.zeros((len(points), self._size))
-        for row, point in zip(found, points, strict=True):
+
+class Totals:
+    """City-block distances of points, each pair worked out once as long as both are asked for.
+
+    Of MOST points at a time they are known; a point is told by the array that it is. One that is shorter
+    than another is 0 in what it lacks.
+    """
+
+    def __init__(self) -> None:
+        self._begin([])
+
+    def of(self, points: Sequence[Array], others: Sequence[Array]) -> Array:
+        """Return the distances, of (points, others)."""
+        asked = {id(point): point for point in (*points, *others)}
+        new = [point for key, point in asked.items() if key not in self._places]
+        if len(self._points) + len(new) > len(self._known):
+            self._begin(list(asked.values()))
+        elif new:
+            self._add(new)
+        rows, columns = ([self._places[id(point)] for point in some] for some in (points, others))
+        return self._known[np.ix_(rows, columns)]
+
+    def _begin(self, points: list[Array]) -> None:
+        most = max(MOST, len(points))
+        self._places: dict[int, int] = {}
+        self._points: list[Array] = []  # kept, lest another array comes to lie where one of them was
+        self._known, self._table = np.empty((most, most)), np.zeros((most, 0))
+        self._add(points)
+
+    def _add(self, new: list[Array]) -> None:
+        before, after = len(self._points), len(self._points) + len(new)
+        self._points += new
+        self._places |= {id(point): before + i for i, point in enumerate(new)}
+        wider = max(map(len, new), default=0) - self._table.shape[1]
+        self._table = np.pad(self._table, ((0, 0), (0, max(0, wider))))
+        for row, point in zip(self._table[before:after], new, strict=True):
             row[: len(point)] = point
-        return found
+        self._known[before:after, :after] = cdist(self._table[before:after], self._table[:after], "cityblock")
+        self._known[:before, before:after] = self._known[before:after, :before].T
 
 
 def place(within: Integers | Reals, value: Scalar) -> float:
@@ -124,7 +161,7 @@ class Process:
     def predict(self, apart: Apart) -> tuple[Array, Array]:
         """Return means and standard deviations of candidates that are so far from the observed ones."""
         near = _kernel(apart, self.lengths)
-        told = (solve_triangular(self._factor, near.T, lower=True) ** 2).sum(axis=0)
+        told = (solve_triangular(self._factor, near.T, lower=True, check_finite=False) ** 2).sum(axis=0)
         deviation = np.sqrt(self._variance * np.maximum(LEAST_VARIANCE, 1 - told))
         return self._mean + self._scale * (near @ self._weights), self._scale * deviation
 
@@ -144,10 +181,16 @@ def _solved(apart: Apart, y: Array, lengths: Lengths) -> tuple[Array, Array]:
 def _likeliest(apart: Apart, y: Array) -> Lengths:
     some = np.linspace(0, len(y) - 1, min(len(y), SAMPLED)).astype(int).tolist()
     part, seen = apart.part(some, some), y[some]
+    found = (_likelihoods(part, seen, *lengths) for lengths in product(LENGTHS, FIGURE_LENGTHS))
+    return max((each for some in found for each in some), key=itemgetter(0))[1]
 
-    def likelihood(lengths: Lengths) -> float:
-        factor, weights = _solved(part, seen, lengths)
-        variance = max(LEAST_VARIANCE, float(seen @ weights) / len(seen))
-        return -0.5 * len(seen) * math.log(variance) - float(np.log(np.diag(factor)).sum())
 
-    return max((Lengths(*found) for found in product(LENGTHS, FIGURE_LENGTHS, NOISES)), key=likelihood)
+def _likelihoods(apart: Apart, y: Array, params: float, figures: float) -> Iterator[tuple[float, Lengths]]:
+    """Yield the logarithm of the likelihood for each amount of noise."""
+    near = _kernel(apart, Lengths(params, figures, 0.0))
+    for noise in NOISES:
+        factor: Any = np.linalg.cholesky(near + noise * np.eye(len(y)))
+        told = solve_triangular(factor, y, lower=True, check_finite=False)
+        variance = max(LEAST_VARIANCE, float(told @ told) / len(y))
+        fit = -0.5 * len(y) * math.log(variance) - float(np.log(np.diag(factor)).sum())
+        yield fit, Lengths(params, figures, noise)

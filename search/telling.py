@@ -94,7 +94,7 @@ def _settle(study: optuna.Study, plan: StudyPlan, trial: optuna.trial.FrozenTria
     attributes, fail = trial.user_attrs, quiet_optuna().trial.TrialState.FAIL
     if told := attributes.get(OUTCOME_KEY):
         outcome = OUTCOME.validate_json(told)
-        _finish_frozen(study, trial, judged(outcome, plan) or outcome, plan)
+        _finish_frozen(study, trial, judged(outcome, plan.goals) or outcome, plan)
         return False
     if DUPLICATE_OF in attributes or DECLINED in attributes:
         study.tell(trial.number, state=fail)

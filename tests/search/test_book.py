@@ -7,7 +7,10 @@ from search_doubles import SmallSpace, facts_of, screened, table
 from objectives.outcome import Measured
 from search.asking import Asker
 from search.book import Book
+from search.counsel import Reaped
+from search.offers import Offer
 from search.storage import create, load, open_storage, read_study, write_facts
+from search.trial import TrialRecord
 
 TrialState = optuna.trial.TrialState
 
@@ -39,8 +42,12 @@ def test_a_trial_that_nobody_asked_for_is_added_whole(book, tmp_path):
     sibling = asked.candidate.model_copy(update={"compression": compression})
     params = {**asked.params, "precision": compression.precision}
     outcome = table(goals)(sibling)
-    number = study.add(asked.number, sibling, params, asked.distributions, outcome)
-    assert number == asked.number + 1
+    form = TrialRecord(
+        number=99, state=outcome.state, candidate=sibling, outcome=outcome, parent=asked.number
+    )
+    (added,) = study.add([Reaped(form, Offer(sibling, params, study.asker.ranges))])
+    number = added.number
+    assert added == form.model_copy(update={"number": asked.number + 1})
 
     stored = load(open_storage(url), "try-1").get_trials()[number]
     assert stored.params == params and stored.user_attrs["parent"] == asked.number
@@ -56,9 +63,11 @@ def test_a_sibling_that_breaks_a_limit_is_added_as_such(book):
     asked = study.ask()
     study.begin(asked)
     goal = next(goal for goal in study.facts.plan.goals if goal.metric == "model_bytes")
-    number = study.add(asked.number, asked.candidate, asked.params, asked.distributions, screened(goal, 500))
+    outcome = screened(goal, 500)
+    form = asked.record(outcome, parent=asked.number)
+    (added,) = study.add([Reaped(form, Offer(asked.candidate, asked.params, study.asker.ranges))])
     (record,) = study.finished()
-    assert (record.number, record.state) == (number, "infeasible")
+    assert (record.number, record.state) == (added.number, "infeasible")
 
 
 # In how many transactions it is written, and what a kill leaves of one.
@@ -95,8 +104,13 @@ def test_an_ask_is_one_transaction_and_so_is_its_end(book, tmp_path, commits):
     assert not commits
     study.begin(asked)
     assert len(commits) == 1
-    study.finish(asked, table(study.facts.plan.goals)(asked.candidate))
-    assert len(commits) == 2
+    outcome = table(study.facts.plan.goals)(asked.candidate)
+    form = asked.record(outcome, parent=asked.number)
+    added = study.finish(
+        asked, outcome, [Reaped(form, Offer(asked.candidate, asked.params, study.asker.ranges))]
+    )
+    assert len(commits) == 2, "and of the forms of its network"
+    assert [trial.number for trial in added] == [asked.number + 1]
 
 
 def test_a_batch_of_asks_is_one_transaction(book, tmp_path, commits):
@@ -139,7 +153,7 @@ def test_a_kill_within_a_transaction_leaves_nothing_of_it(book, tmp_path, monkey
     class Killed(BaseException):
         pass
 
-    def killing(*_):
+    def killing(*_, **__):
         raise Killed
 
     url = f"sqlite:///{tmp_path / 'studies.db'}"

@@ -251,7 +251,7 @@ def drive(facts, tmp_path):
         write_facts(study, known)
         asker = Asker(FormSpace(), known)
         book = Book(study, known, asker)
-        counsel = Counsel(asker, known, strategy or frugal(), book.finished())
+        counsel = Counsel(asker, known, strategy or frugal(), book.found)
         Driver(book, executor, MemoryLedger(), Screen(), counsel).run()
         return read_study(study), study, counsel
 
@@ -337,7 +337,7 @@ def test_with_other_limits_other_forms_are_trials(drive, facts, limits):
     assert len(asked) == 12
     expected = set()
     for one in asked:
-        forms = forms_of(one, facts.model_copy(update={"plan": record.plan}))
+        forms = forms_of(one, record.goals)
         best = front((one, *forms), record.goals)
         expected |= {t.candidate.digest for t in best if t.number != one.number}
     there = {t.candidate.digest for t in record.trials}
@@ -388,7 +388,7 @@ def test_a_form_that_breaks_a_limit_is_infeasible(facts):
     seen = trial(
         0, asked, harvest=(form(asked, "int8"), Harvested(compression=Compression(), error="crashed"))
     )
-    (found,) = forms_of(seen, known)
+    (found,) = forms_of(seen, known.plan.goals)
     assert found.state == "infeasible"
     assert found.outcome.violations[0].metric == "model_bytes"
     assert found.evidence.seconds == {"harvest": 0.5}
@@ -396,7 +396,7 @@ def test_a_form_that_breaks_a_limit_is_infeasible(facts):
 
 def test_measurements_of_a_form_keep_their_source(facts):
     asked = network(10)
-    (found,) = forms_of(trial(0, asked, harvest=(form(asked, "int8"),)), facts)
+    (found,) = forms_of(trial(0, asked, harvest=(form(asked, "int8"),)), facts.plan.goals)
     assert isinstance(found.measurement("accuracy"), Measurement)
     assert found.measurement("latency_ms").source == SOURCE
 
@@ -404,7 +404,7 @@ def test_measurements_of_a_form_keep_their_source(facts):
 def test_a_study_tells_what_was_saved(make_study, facts):
     asked = network(10)
     best = trial(0, asked, doubt=Doubt(epoch=3, reason="it showed too little"))
-    (other,) = forms_of(trial(0, asked, harvest=(form(asked, "int8"),)), facts)
+    (other,) = forms_of(trial(0, asked, harvest=(form(asked, "int8"),)), facts.plan.goals)
     ended = TrialRecord(
         number=2, state="stopped", candidate=network(3), outcome=Stopped(epoch=1, reason="no")
     )

@@ -17,6 +17,7 @@ from search.promise import (
     REFERENCE,
     Box,
     Foresight,
+    Growing,
     Known,
     figures_apart,
     limits_of,
@@ -50,6 +51,11 @@ def volume(points):
     return float((covered & inside).sum()) / 400**2
 
 
+def growth(box, point):
+    """Return by how much the front grows with one point."""
+    return float(box.growths(np.array([point]))[0])
+
+
 unit = st.floats(0, 1)
 
 
@@ -61,14 +67,30 @@ def test_growth_is_what_counting_finds(points, new):
     front = known[nondominated(known)]
     box = Box(known, np.empty((0, 2)))
     grown = volume([*front, new]) - volume(front)
-    assert box.growth(np.array(new)) == pytest.approx(grown, abs=0.02)
+    assert growth(box, new) == pytest.approx(grown, abs=0.02)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=12))
+def test_a_front_that_grows_is_that_of_all_points(points):
+    """Equal points and ties are frequent here; of equals the first one stays."""
+    growing, losses_of = Growing(GOALS), [(-a / 5, math.log(1 + b)) for a, b in points]
+    found = [known(i, accuracy=a / 5, latency_ms=1.0 + b) for i, (a, b) in enumerate(points)]
+    for one in found:
+        growing.join(one)
+    kept = nondominated(np.array(losses_of).reshape(-1, 2))
+    assert [found.index(one) for one in growing.points] == kept
+    assert growing.losses.tolist() == [list(losses_of[place]) for place in kept]
+    if points:
+        alone, every = (Box(np.array(part), np.empty((0, 2))) for part in (growing.losses, losses_of))
+        tried = np.array([(-0.7, 0.3), (-0.1, 0.1)])
+        assert alone.growths(tried).tolist() == every.growths(tried).tolist()
 
 
 def test_what_is_under_way_leaves_less_to_grow():
     points = np.array([[0.0, 1.0], [1.0, 0.0]])
     new = np.array([0.4, 0.4])
     free, taken = Box(points, np.empty((0, 2))), Box(points, np.array([[0.3, 0.3]]))
-    assert free.growth(new) > 0 == taken.growth(new)
+    assert growth(free, new) > 0 == growth(taken, new)
 
 
 def test_beyond_a_limit_nothing_grows():
@@ -78,15 +100,17 @@ def test_beyond_a_limit_nothing_grows():
     points = np.array([[-0.9, math.log(990)], [-0.5, math.log(100)]])
     free, held = (Box(points, np.empty((0, 2)), most) for most in (math.inf, limits))
     beyond, within = np.array([-0.95, math.log(1010)]), np.array([-0.95, math.log(1000)])
-    assert free.growth(beyond) > 0 == held.growth(beyond)
-    assert held.growth(within) == free.growth(within) > 0
+    assert growth(free, beyond) > 0 == growth(held, beyond)
+    assert growth(held, within) == growth(free, within) > 0
     assert limits_of((ACCURACY.model_copy(update={"limit": 0.8}),)).tolist() == [-0.8]
 
 
 def test_expected_is_the_mean():
     box = Box(np.array([[0.0, 1.0], [1.0, 0.0]]), np.empty((0, 2)))
-    samples = np.array([[0.5, 0.5], [2.0, 2.0]])
-    assert box.expected(samples) == pytest.approx(box.growth(samples[0]) / 2)
+    samples = np.array([[[0.5, 0.5], [2.0, 2.0]], [[0.1, 0.2], [0.3, 0.4]]])
+    grown = [[growth(box, point) for point in of_one] for of_one in samples]
+    assert grown[0][0] > grown[0][1] == 0
+    assert box.expected(samples) == pytest.approx(np.mean(grown, axis=1))
 
 
 ENCODING = Encoding({"units": Integers(low=1, high=100)})

@@ -316,7 +316,7 @@ def test_a_blank_is_judged_anew_by_the_best_end_of_its_estimate(limit, limit_on,
     broken = Violation(metric="latency_ms", limit=3.0, value=10.0, excess=1.0)
     screened = Infeasible(violations=(broken,), evidence=Evidence(measurements=(told, p90)))
     plan = make_plan({"data": "iris", "limits": {"latency_ms": limit}, "limit_on": limit_on})
-    assert (judged(screened, plan) is None) == fits
+    assert (judged(screened, plan.goals) is None) == fits
 
 
 @pytest.mark.parametrize(

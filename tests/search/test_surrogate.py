@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.surrogate import LENGTHS, SAMPLED, Apart, Encoding, Lengths, Process, place
+from search import surrogate
+from search.surrogate import LENGTHS, SAMPLED, Apart, Encoding, Lengths, Process, Totals, place
 from spaces.chooser import Choices, Integers, Reals, family
 
 RANGES = {
@@ -77,6 +78,19 @@ def test_a_point_stays_good_when_later_ones_bring_new_names():
     late = encoding.point({"units": 1, "kind": "plain"})
     assert len(early) < len(late)
     assert encoding.distances([early], [early, late])[0] == pytest.approx([0, 0.5])
+
+
+def test_distances_are_the_same_whatever_was_asked_before(monkeypatch):
+    monkeypatch.setattr(surrogate, "MOST", 12)
+    rng, asked = np.random.default_rng(0), Totals()
+    points = [rng.uniform(size=rng.integers(1, 6)) for _ in range(40)]
+    table = np.array([[*point, *[0.0] * (5 - len(point))] for point in points])
+    for _ in range(50):
+        some, others = (rng.choice(40, size=rng.integers(1, 9)) for _ in range(2))
+        found = asked.of([points[i] for i in some], [points[i] for i in others])
+        assert np.allclose(found, np.abs(table[some][:, None] - table[others][None]).sum(axis=2))
+    many = asked.of(points, points[:3])  # more than are kept
+    assert np.allclose(many, np.abs(table[:, None] - table[None, :3]).sum(axis=2))
 
 
 def test_numbers_lie_in_their_range():
