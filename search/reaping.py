@@ -1,4 +1,4 @@
-"""Forms of networks become trials where that was missed: a kill came first, or the limits were others."""
+"""Forms of networks become trials where they did not before, for the limits were others."""
 
 from __future__ import annotations
 
