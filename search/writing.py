@@ -173,7 +173,5 @@ def _set_attributes(session: Any, row: Any, model: Any, attributes: Mapping[str,
 
 def _insert(session: Any, model: Any, row: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows about a trial in one statement: an object for each takes several times as long."""
-    from sqlalchemy import insert
-
     if rows:
-        session.execute(insert(model), [{"trial_id": row.trial_id, **values} for values in rows])
+        session.execute(model.__table__.insert(), [{"trial_id": row.trial_id, **values} for values in rows])
