@@ -158,7 +158,10 @@ def _book(prepared: Prepared, study: optuna.Study, facts: Facts, still_held: Cal
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Make values that stay: to look for garbage among thousands of trials takes as long as to read them."""
+    """Make values that stay until the study ends.
+
+    To look for garbage among thousands of trials, over and over, takes as long as to read them.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -184,6 +187,7 @@ def _search(prepared: Prepared, book: Book, study: optuna.Study, driver: Driver,
         again = prepared.places.again(tracking=True, device=True)
         raise Paused(f"{error}; go on with: edgesearch study --name {prepared.name}{again}") from error
     finally:
+        gc.unfreeze()
         book.leave()
         known = {"confirmations": confirmations_in(study.user_attrs)}
         ledger.digest(driver.record.model_copy(update=known))
