@@ -230,7 +230,7 @@ class Prepared:
         self._refuse_changes(facts)
         self._refuse_wider(facts)
         for name, found in own_files(self.plan).items():
-            if facts.versions.get(name) != found:
+            if facts.versions.get(name, found) != found:  # earlier studies did not keep it
                 display.say(
                     f"the file of '{name}' was edited since this study began, so what it says of earlier "
                     "trials and of new ones may not compare; another --name begins anew"

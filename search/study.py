@@ -166,8 +166,8 @@ def settled() -> Iterator[None]:
     gc.disable()
     try:
         yield
+        gc.freeze()  # until `_search` ends; of what failed nothing stays
     finally:
-        gc.freeze()
         if was_on:
             gc.enable()
 

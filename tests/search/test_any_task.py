@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import search
+from search.home import Home
+from search.places import Places
+from search.storage import read_facts, write_facts
 
 ROOT = Path(search.__file__).parents[1]
 pytestmark = pytest.mark.slow
@@ -89,9 +92,16 @@ def test_a_metric_that_was_edited_is_told(desk):
     assert edited not in run(desk, "-c", PROGRAM, *again).stderr
     (desk / "judge.py").write_text(METRIC.replace("np.mean", "2 * np.mean"))
     done = run(desk, "-c", PROGRAM, *again)
-    (desk / "judge.py").write_text(METRIC)
     assert done.returncode == 0, done.stderr
     assert edited in done.stderr
+    study = Places(Home(desk / "home")).study("plant")
+    facts = read_facts(study)
+    assert facts.versions.keys() >= {"judge", "numpy"}
+    unknown = {name: found for name, found in facts.versions.items() if name != "judge"}
+    write_facts(study, facts.model_copy(update={"versions": unknown}))  # as earlier versions made it
+    assert edited not in run(desk, "-c", PROGRAM, *again).stderr
+    write_facts(study, facts)
+    (desk / "judge.py").write_text(METRIC)
 
 
 def test_the_exported_script_gives_values(desk):
