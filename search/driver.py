@@ -88,10 +88,9 @@ class Driver:
         seconds, under_way = time_s - self._start, [time_s - one.since for one in self._running.values()]
         left, limiting = self._seconds_left(seconds, under_way), self._use.limiting(under_way)
         now: dict[str, Any] = {"seconds": seconds, "seconds_left": left, "limited_by": limiting}
-        now["wanted"] = self._wanted
         if self._counsel is not None:
             now |= {"checked": self._counsel.lessons.audited, "wrong": self._counsel.lessons.wrong}
-        return self._tally.status(len(self._running)).model_copy(update=now)
+        return self._tally.status(len(self._running), self._wanted).model_copy(update=now)
 
     @property
     def _wanted(self) -> int:

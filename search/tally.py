@@ -60,7 +60,7 @@ class Tally:
         """The study as it stands, without what is under way."""
         return make_record(self._name, self._facts, tuple(self.trials))
 
-    def status(self, running: int) -> Status:
+    def status(self, running: int, wanted: int) -> Status:
         """Sum up for a display, but for the times; hypervolume and bests anew only for another front."""
         if self._shown is None or self._shown[0] is not self.front:
             self._shown = (self.front, *bests(self._front, self._facts))
@@ -68,7 +68,7 @@ class Tally:
         return Status(
             study=self._name,
             done=self.counted,
-            wanted=self._facts.plan.trials,
+            wanted=wanted,
             measured=self._states["measured"],
             infeasible=self._states["infeasible"],
             stopped=self._states["stopped"],
