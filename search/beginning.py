@@ -8,7 +8,7 @@ from objectives.canonical import canonical, least_bytes
 from search.carried import carried
 from search.errors import StudyError
 from search.strategies import strategy_of
-from spaces.ladder import rungs
+from spaces.ladder import Rung, rungs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,8 @@ def handed_to(prepared: Prepared, say: Callable[[str], None]) -> tuple[dict[str,
     return () if plan.source is None else carried(places, plan, prepared.ranges, say)
 
 
-def ladder_of(prepared: Prepared, most: int) -> tuple[dict[str, Any], ...]:
-    """Return the parameters of proven designs, where the strategy has them and networks are made here.
+def ladder_of(prepared: Prepared, most: int) -> tuple[Rung, ...]:
+    """Return proven designs, where the strategy has them and networks are made here.
 
     At most so many: what is never asked would be shown as waiting for ever.
     """
@@ -48,21 +48,20 @@ def ladder_of(prepared: Prepared, most: int) -> tuple[dict[str, Any], ...]:
     return ladder(prepared.space, prepared.problem, prepared.ranges, plan)[: max(0, most)]
 
 
-def ladder(space: Space, problem: Problem, ranges: Ranges, plan: StudyPlan) -> tuple[dict[str, Any], ...]:
-    """Return the parameters of proven designs, in an order in which the first few span all sizes.
+def ladder(space: Space, problem: Problem, ranges: Ranges, plan: StudyPlan) -> tuple[Rung, ...]:
+    """Return proven designs, canonical, in an order in which the first few span all sizes.
 
     Left out is what cannot keep the limit on bytes. Raises StudyError where a user's own space fails.
     """
     size = next((goal for goal in plan.goals if goal.metric == "model_bytes" and goal.limit), None)
     try:
-        found = [
-            rung.params
-            for rung in rungs(space, problem, ranges)
-            if size is None or size.violation(least_bytes(canonical(rung.candidate, problem), problem)) <= 0
+        made = (Rung(p, canonical(found, problem)) for p, found in rungs(space, problem, ranges))
+        fitting = [
+            rung for rung in made if size is None or size.violation(least_bytes(rung.candidate, problem)) <= 0
         ]
     except Exception as error:  # a user's own space may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise StudyError(
             f"the space '{space.name}' cannot make its ladder ({reason}); mend it, or give --without ladder"
         ) from error
-    return tuple(params for first in range(STEP) for params in found[first::STEP])
+    return tuple(rung for first in range(STEP) for rung in fitting[first::STEP])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -20,42 +20,49 @@ from objectives.goals import Goal
 from objectives.outcome import Evidence
 from objectives.probe import Probe
 from search.asking import Asker, candidate_of
+from search.beginning import handed_to, ladder_of
 from search.facts import facts_of
-from search.forecast import WORTH_KNOWING, Forecast, Samples, Weighed, duration_of
+from search.forecast import WORTH_KNOWING, Course, Forecast, Samples, Timed, Weighed, duration_of
 from search.intervals import Interval
 from search.offers import offers
 from search.prepared import Prepared
 from search.strategies import strategy_of
 from search.study import cores, setting_of
 from spaces.chooser import Pick, RandomChooser, Recorder, Scalar
+from spaces.weights import multiplications
 
 if TYPE_CHECKING:
     from objectives.evaluate import Evaluator
     from objectives.setting import Setting
     from search.places import Places
     from search.plan import StudyPlan
-    from spaces.candidate import Candidate, Compression
+    from spaces.candidate import Candidate, Compression, Problem
 
     Siblings = Callable[[Candidate], Sequence[Compression]]
 
 DRAWN = 2000
 FEWEST_WEIGHED, MOST_WEIGHED, WEIGHING_S = 16, 160, 20.0
-FEWEST_PROBES, MOST_PROBES, PROBING_S = 3, 6, 30.0
+FEWEST_PROBES, MOST_PROBES, PROBING_S = 4, 6, 30.0
 
 
 class _Weighing:
-    """Candidates as they are weighed, and how long each of them took, in seconds."""
+    """Candidates as they are weighed for what is limited, and how long each of them took, in seconds."""
 
-    def __init__(self, evaluator: Evaluator, limited: frozenset[str]) -> None:
-        self._evaluator, self._limited = evaluator, limited
+    def __init__(self, evaluator: Evaluator, goals: Sequence[Goal]) -> None:
+        self._evaluator = evaluator
+        self.limited = WORTH_KNOWING & {goal.metric for goal in goals if goal.limit is not None}
         self.candidates: list[Candidate] = []
         self.found: list[Weighed] = []
         self.seconds: list[float] = []
 
+    def kept(self, samples: Samples) -> list[Candidate]:
+        """Return those of the candidates that keep every limit."""
+        return [c for c, told in zip(self.candidates, self.found, strict=True) if samples.keeps(told)]
+
     def add(self, candidate: Candidate, *, passes: bool) -> None:
         """Build a candidate and measure it untrained."""
         start = time.monotonic()
-        told = self._evaluator.weigh(candidate, self._limited)
+        told = self._evaluator.weigh(candidate, self.limited)
         figures = told.values if isinstance(told, Evidence) else None
         self.candidates.append(candidate)
         self.found.append(Weighed(passes=passes, figures=figures))
@@ -103,24 +110,44 @@ def _foreseen(
     prepared: Prepared, goals: Sequence[Goal], evaluator: Evaluator, workers: int, say: Callable[[str], None]
 ) -> Forecast:
     """Draw, weigh and probe candidates, and sum up."""
-    params = drawn(prepared, DRAWN)
+    params, rungs = drawn(prepared, DRAWN), _ladder(prepared, say)
     candidates = list(params)
     fitting, rest = bounded(candidates, goals, prepared)
     weighing = _weighed(fitting, rest, evaluator, goals, say)
     samples = Samples(weighing.found, len(fitting), len(candidates), goals)
-    fit, plan = samples.fit(), prepared.plan
-    kept = [c for c, w in zip(weighing.candidates, weighing.found, strict=True) if samples.keeps(w)]
-    siblings = _siblings_in(prepared, params)
-    probes = _probed(kept if weighing.found else candidates, siblings, evaluator, say)
-    # Without screening all are trained, whether they fit or not.
-    trained = fit.fits if strategy_of(plan).screening else Interval.exactly(1.0)
-    told = None
-    if probes:
+    others = weighing.kept(samples) if weighing.found else candidates
+    siblings = _siblings_in(prepared, {**params, **rungs})
+    screened = strategy_of(prepared.plan).screening  # else all are trained, whether they fit or not
+    ladder = _climbed(rungs, evaluator, goals, samples) if screened else list(rungs)
+    probing = _Probing(evaluator, siblings, prepared.problem)
+    timed = probing.timed(ladder, others, say)
+    fit, told = samples.fit(), None
+    if timed:
+        course = Course(probing.sizes(others or ladder), len(rungs), probing.sizes(ladder))
+        fits = fit.fits if screened else Interval.exactly(1.0)
         screen_s = fmean(weighing.seconds) if weighing.seconds else 0.0
-        told = duration_of(probes, trained, screen_s, plan, workers)
+        told = duration_of(timed, course, fits, screen_s, prepared.plan, workers)
     return Forecast(
         study=prepared.name, space=prepared.space.name, device=prepared.profile.name, fit=fit, duration=told
     )
+
+
+def _ladder(prepared: Prepared, say: Callable[[str], None]) -> dict[Candidate, Mapping[str, Scalar]]:
+    """Return the designs that the study tries first, with the parameters of each."""
+    most = prepared.plan.trials - len(handed_to(prepared, say))
+    return {candidate: params for params, candidate in ladder_of(prepared, most)}
+
+
+def _climbed(
+    rungs: Iterable[Candidate], evaluator: Evaluator, goals: Sequence[Goal], samples: Samples
+) -> list[Candidate]:
+    """Return those designs of the ladder that keep the limits."""
+    weighing = _Weighing(evaluator, goals)
+    if not weighing.limited:
+        return list(rungs)
+    for candidate in rungs:
+        weighing.add(candidate, passes=True)
+    return weighing.kept(samples)
 
 
 def drawn(prepared: Prepared, count: int) -> dict[Candidate, Mapping[str, Scalar]]:
@@ -169,9 +196,8 @@ def _weighed(
     goals: Sequence[Goal],
     say: Callable[[str], None],
 ) -> _Weighing:
-    limited = WORTH_KNOWING & {goal.metric for goal in goals if goal.limit is not None}
-    weighing = _Weighing(evaluator, limited)
-    if not limited:
+    weighing = _Weighing(evaluator, goals)
+    if not weighing.limited:
         return weighing
     say(f"building and measuring candidates, untrained, for {WEIGHING_S:.0f} s")
     start = time.monotonic()
@@ -192,19 +218,41 @@ def _in_turns(fitting: Sequence[Candidate], rest: Sequence[Candidate]) -> list[t
     return [(candidate, passes) for _, candidate, passes in sorted(order, key=lambda entry: entry[0])]
 
 
-def _probed(
-    candidates: Sequence[Candidate], siblings: Siblings, evaluator: Evaluator, say: Callable[[str], None]
-) -> list[Probe]:
-    """Train some candidates for an epoch; those that fail tell nothing."""
-    if candidates:
-        say("training a few for one epoch")
-    probes: list[Probe] = []
-    start = time.monotonic()
-    for candidate in candidates[: 2 * MOST_PROBES]:
-        enough = len(probes) >= FEWEST_PROBES and time.monotonic() - start > PROBING_S
-        if enough or len(probes) == MOST_PROBES:
-            break
-        told = evaluator.probe(candidate, siblings(candidate))
-        if isinstance(told, Probe):
-            probes.append(told)
-    return probes
+class _Probing:
+    """Times the trials of a few candidates, for which each of them is trained for one epoch."""
+
+    def __init__(self, evaluator: Evaluator, siblings: Siblings, problem: Problem) -> None:
+        self._evaluator, self._siblings, self._problem = evaluator, siblings, problem
+
+    def size(self, candidate: Candidate) -> float:
+        """Return what a candidate's time goes by: its multiply-accumulates, at least 1."""
+        return 1.0 + multiplications(candidate, self._problem)
+
+    def sizes(self, candidates: Iterable[Candidate]) -> list[float]:
+        """Return the size of each."""
+        return [self.size(candidate) for candidate in candidates]
+
+    def timed(
+        self, ladder: Sequence[Candidate], others: Sequence[Candidate], say: Callable[[str], None]
+    ) -> list[Timed]:
+        """Return what the trials of some of both take; those that fail tell nothing."""
+        if ladder or others:
+            say("training a few for one epoch")
+        found: list[Timed] = []
+        start = time.monotonic()
+        for candidate in self._in_turns(ladder, others):
+            enough = len(found) >= FEWEST_PROBES and time.monotonic() - start > PROBING_S
+            if enough or len(found) == MOST_PROBES:
+                break
+            told = self._evaluator.probe(candidate, self._siblings(candidate))
+            if isinstance(told, Probe):
+                found.append(Timed(self.size(candidate), told))
+        return found
+
+    def _in_turns(self, ladder: Sequence[Candidate], others: Sequence[Candidate]) -> list[Candidate]:
+        """Return a small and a large design of the ladder, each followed by another candidate, then more."""
+        rising = sorted(ladder, key=self.size)
+        steps = list(dict.fromkeys(rising[part * len(rising) // 4] for part in (1, 3) if rising))
+        turns = [c for pair in zip(steps, others, strict=False) for c in pair]
+        left = (*steps, *islice(others, 2 * MOST_PROBES))
+        return list(dict.fromkeys((*turns, *left)))

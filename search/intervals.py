@@ -17,6 +17,8 @@ CONFIDENCE = 0.9
 _T = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
 LEAST_FACTOR = 1.1
 """What the same work on the same machine differs by from one moment to another, at least."""
+UNKNOWN_FACTOR = 3.0
+"""Between which a time is taken to lie of which nothing but another one is known."""
 
 
 class Interval(Value):
@@ -85,9 +87,39 @@ def mean_of_times(seconds: Sequence[float], more: int) -> Interval:
     """
     mean, count = fmean(seconds), len(seconds)
     if count < 2 or min(seconds) <= 0:
-        factor = 3.0
-    else:
-        t = _T[count - 2] if count - 2 < len(_T) else NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-        factor = math.exp(t * stdev(map(math.log, seconds)) * math.sqrt(1 / count + 1 / max(1, more)))
+        return _within_a_factor(mean, UNKNOWN_FACTOR)
+    scatter = stdev(map(math.log, seconds)) * math.sqrt(1 / count + 1 / max(1, more))
+    return _within_a_factor(mean, math.exp(_t(count - 1) * scatter))
+
+
+def mean_by_size(seen: Sequence[tuple[float, float]], sizes: Sequence[float], more: int) -> Interval:
+    """Return the mean of `more` times of work of these sizes, by the (size, seconds) that were `seen`.
+
+    A time is taken for a power of its size between the 0th and the 1st, for work has a part that grows with
+    it and one that does not; the logarithms are fitted by least squares. The mean is that of the fitted times
+    with what was seen around them (Duan 1983, "Smearing estimate"), its factor that of a regression's
+    prediction interval, by Student's t. Of fewer than three times, or one size, it is `mean_of_times`.
+    """
+    seconds, at = [time_s for _, time_s in seen], [math.log(size) for size, _ in seen]
+    if len(seen) < 3 or min(seconds) <= 0 or max(at) - min(at) < 1e-9:
+        return mean_of_times(seconds, more)
+    logs, middle = [math.log(time_s) for time_s in seconds], fmean(at)
+    spread = math.fsum((x - middle) ** 2 for x in at)
+    slope = math.fsum((x - middle) * y for x, y in zip(at, logs, strict=True)) / spread
+    slope, level = min(1.0, max(0.0, slope)), fmean(logs)
+    left = [y - level - slope * (x - middle) for x, y in zip(at, logs, strict=True)]
+    fitted = [math.exp(level + slope * (math.log(size) - middle)) for size in sizes]
+    mean = fmean(fitted) * fmean(map(math.exp, left))
+    centre = math.fsum(f * math.log(s) for f, s in zip(fitted, sizes, strict=True)) / math.fsum(fitted)
+    doubt = 1 / len(seen) + 1 / max(1, more) + (centre - middle) ** 2 / spread
+    scatter = math.sqrt(math.fsum(rest**2 for rest in left) / (len(seen) - 2) * doubt)
+    return _within_a_factor(mean, math.exp(_t(len(seen) - 2) * scatter))
+
+
+def _within_a_factor(value: float, factor: float) -> Interval:
     factor = max(LEAST_FACTOR, factor)
-    return Interval(low=mean / factor, value=mean, high=mean * factor)
+    return Interval(low=value / factor, value=value, high=value * factor)
+
+
+def _t(freedom: int) -> float:
+    return _T[freedom - 1] if freedom <= len(_T) else NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)

@@ -260,7 +260,7 @@ class Prepared:
         if self.device.runner is not None:
             display.say(f"measuring what the anchor model takes on {self.profile.title}")
         handed_on = handed_to(self, display.say)
-        climbed = ladder_of(self, self.plan.trials - len(handed_on))
+        climbed = [rung.params for rung in ladder_of(self, self.plan.trials - len(handed_on))]
         facts = facts_of(self)
         if self.plan.only_carried:
             everything = facts.plan.model_copy(update={"trials": len(handed_on)})

@@ -30,7 +30,7 @@ from search.asking import Asker, Declined
 from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Growing, Known, limits_of
 from search.surrogate import Encoding, Lengths, place
 from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
-from spaces.weights import kernel_sizes
+from spaces.weights import kernel_sizes, multiplications
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,10 +64,9 @@ def size_in(problem: Problem) -> Look:
     """Return what tells of a candidate its weights, multiply-accumulates, and the least bytes of its file."""
 
     def size(candidate: Candidate) -> dict[str, float]:
-        kernels = kernel_sizes(candidate, problem)
         return {
-            "weights": 1.0 + sum(kernel.weights for kernel in kernels),
-            "macs": 1.0 + sum(kernel.weights * kernel.uses for kernel in kernels),
+            "weights": 1.0 + sum(kernel.weights for kernel in kernel_sizes(candidate, problem)),
+            "macs": 1.0 + multiplications(candidate, problem),
             "least_bytes": 1.0 + least_bytes(candidate, problem),
         }
 

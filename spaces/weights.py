@@ -36,6 +36,11 @@ def kernel_sizes(candidate: Candidate, problem: Problem) -> tuple[KernelSize, ..
     return (*found, KernelSize(prod(shape) * problem.classes))
 
 
+def multiplications(candidate: Candidate, problem: Problem) -> int:
+    """Return the multiply-accumulates of the trained kernels for one sample."""
+    return sum(kernel.weights * kernel.uses for kernel in kernel_sizes(candidate, problem))
+
+
 def projection_size(candidate: Candidate, problem: Problem) -> int:
     """Return how many weights a projection of the input has; 0 without one."""
     match candidate.reduction:

@@ -101,6 +101,11 @@ def _about_time(duration: Duration | None) -> Iterator[str]:
             f"offering a network in its other forms takes up to {times(duration.forms_s)} more, the less the "
             "better the front is"
         )
+    if duration.climbed:
+        yield (
+            f"the first {duration.climbed} trials are proven designs, from tiny to large; what they take is "
+            "told by their sizes"
+        )
     workers = f"{duration.workers} worker{'s' * (duration.workers != 1)}"
     yield (
         f"the study takes about {times(duration.study_s)} for {duration.trials} trials on {workers} like "

@@ -15,12 +15,13 @@ from objectives.canonical import least_bytes
 from objectives.goals import Goal
 from objectives.outcome import Evidence, Failed
 from objectives.probe import Probe
+from search.beginning import ladder_of
 from search.cli import main
 from search.commands.forecast import figure, percent, show, times
-from search.forecast import Forecast, Samples, Weighed, duration_of
-from search.foreseeing import FEWEST_WEIGHED, MOST_PROBES, _foreseen, _in_turns, bounded, drawn
+from search.forecast import Course, Forecast, Samples, Timed, Weighed, duration_of
+from search.foreseeing import FEWEST_WEIGHED, MOST_PROBES, _foreseen, _in_turns, _Probing, bounded, drawn
 from search.home import Home
-from search.intervals import CONFIDENCE, Interval, mean_of_times, share, share_in_strata
+from search.intervals import CONFIDENCE, Interval, mean_by_size, mean_of_times, share, share_in_strata
 from search.places import Places
 from search.plan import make_plan
 from search.prepared import Prepared
@@ -130,6 +131,37 @@ def test_an_interval_holds_the_truth_as_often_as_it_says():
     assert held / 1000 > CONFIDENCE - 0.06
 
 
+def test_times_that_go_by_size_are_told_of_other_sizes():
+    seen = [(size, 3.0 * size**0.5) for size in (1e2, 1e4, 1e6)]
+    found = mean_by_size(seen, [1e3, 1e5], 10)
+    assert found.value == pytest.approx((3e3**0.5 * 3**0.5 + 3 * 1e5**0.5) / 2)
+    assert found.high == pytest.approx(1.1 * found.value), "what fits them all leaves no other doubt"
+    assert mean_by_size(seen, [1.0], 1).value == pytest.approx(3.0)
+
+
+def test_a_time_grows_by_its_size_at_most_and_never_shrinks():
+    steep = [(size, size**3) for size in (1.0, 10.0, 100.0)]
+    assert mean_by_size(steep, [1e4], 1).value < 1e4 * mean_by_size(steep, [1.0], 1).value * 1.0001
+    falling = [(size, 1 / size) for size in (1.0, 10.0, 100.0)]
+    assert mean_by_size(falling, [1e6], 1).value == pytest.approx(mean_by_size(falling, [1.0], 1).value)
+
+
+def test_of_few_times_or_of_one_size_the_mean_is_that_of_what_was_seen():
+    for seen in ([(1.0, 5.0)], [(1.0, 5.0), (9.0, 7.0)], [(4.0, 2.0)] * 5):
+        assert mean_by_size(seen, [1e9], 3) == mean_of_times([time_s for _, time_s in seen], 3)
+
+
+def test_an_interval_by_size_holds_the_truth_as_often_as_it_says():
+    generator, held = random.Random(2), 0
+    sizes = [math.exp(generator.gauss(9, 2)) for _ in range(60)]
+    for _ in range(1000):
+        took = [(s, 0.01 * s**0.6 * math.exp(generator.gauss(0, 0.4))) for s in sizes]
+        seen = generator.sample(took, 6)
+        found, truth = mean_by_size(seen, sizes, 60), sum(time_s for _, time_s in took) / 60
+        held += found.low <= truth <= found.high
+    assert held / 1000 > CONFIDENCE - 0.06
+
+
 @pytest.mark.parametrize("hits", [0, 12])
 def test_all_or_nothing_of_a_few_is_not_all_or_nothing(hits):
     found = share(hits, 12)
@@ -153,9 +185,15 @@ def probes(*seconds):
     return [Probe(start_s=s / 2, epoch_s=s / 40, epochs=20) for s in seconds]
 
 
+def took(probes, fits, screen_s, plan, workers, **course):
+    """Return what is foretold where all probes had the size of everything that is to come."""
+    same = [Timed(100.0, probe) for probe in probes]
+    return duration_of(same, Course(**{"others": [100.0], **course}), fits, screen_s, plan, workers)
+
+
 def test_a_study_takes_between_what_fits_by_chance_and_all_of_it():
     fits = Interval(low=0.2, value=0.4, high=0.6)
-    told_of = duration_of(probes(8, 10, 12), fits, 1.0, plan_of(epochs=10, trials=100), 2)
+    told_of = took(probes(8, 10, 12), fits, 1.0, plan_of(epochs=10, trials=100), 2)
     assert told_of.trial_s == Interval(low=8, value=10, high=12)
     assert told_of.epoch_s.value == pytest.approx(0.5), "an epoch of the plan has two of these"
     assert told_of.study_s.value == pytest.approx(50 * (0.7 * 10 + 1))
@@ -164,9 +202,9 @@ def test_a_study_takes_between_what_fits_by_chance_and_all_of_it():
 
 def test_other_forms_make_a_study_longer_but_for_its_least():
     whole, plan = Interval.exactly(1.0), plan_of(epochs=20, trials=100)
-    alone = duration_of(probes(8, 10, 12), whole, 0.0, plan, 2)
+    alone = took(probes(8, 10, 12), whole, 0.0, plan, 2)
     forms = [probe.model_copy(update={"forms_s": probe.seconds}) for probe in probes(8, 10, 12)]
-    harvested = duration_of(forms, whole, 0.0, plan, 2)
+    harvested = took(forms, whole, 0.0, plan, 2)
     assert (alone.forms_s, harvested.forms_s) == (Interval.exactly(0.0), harvested.trial_s)
     assert harvested.trial_s == alone.trial_s and harvested.study_s.low == alone.study_s.low
     assert harvested.study_s.value == pytest.approx(2 * alone.study_s.value)
@@ -175,15 +213,34 @@ def test_other_forms_make_a_study_longer_but_for_its_least():
 
 def test_it_ends_when_its_time_is_up_and_one_trial_has_one_worker():
     whole = Interval.exactly(1.0)
-    assert duration_of(probes(10, 10), whole, 0, plan_of(epochs=20, trials=1), 8).study_s.value == 10
-    short = duration_of(probes(10, 10), whole, 0, plan_of(epochs=20, trials=99, timeout_s=60), 1)
+    assert took(probes(10, 10), whole, 0, plan_of(epochs=20, trials=1), 8).study_s.value == 10
+    short = took(probes(10, 10), whole, 0, plan_of(epochs=20, trials=99, timeout_s=60), 1)
     assert short.study_s == Interval.exactly(60.0)
 
 
-@given(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=6), st.integers(1, 1000), st.integers(1, 64))
-def test_a_duration_is_in_order_whatever_was_seen(seconds, trials, workers):
-    fits = share(3, 12)
-    study_s = duration_of(probes(*seconds), fits, 0.5, plan_of(epochs=20, trials=trials), workers).study_s
+def test_a_short_study_takes_what_its_ladder_takes():
+    timed = [Timed(macs, *probes(macs / 100)) for macs in (100.0, 1000.0, 10_000.0)]
+    course = Course(others=[100_000.0], climbed=4, ladder=[100.0, 100.0, 1000.0])
+    fits = Interval(low=0.2, value=0.5, high=0.8)
+    climbing = duration_of(timed, course, fits, 0.5, plan_of(epochs=20, trials=4), 1)
+    assert climbing.climbed == 4 and climbing.study_s.value == pytest.approx(1 + 1 + 10 + 4 * 0.5)
+    beyond = duration_of(timed, course, fits, 0.5, plan_of(epochs=20, trials=6), 1)
+    assert beyond.study_s.value == pytest.approx(1 + 1 + 10 + 2 * 0.75 * 1000 + 6 * 0.5)
+
+
+SEEN_S = st.lists(
+    st.tuples(st.floats(1, 1e9), st.floats(0.01, 1e4), st.floats(0, 1e3)), min_size=1, max_size=6
+)
+SIZES = st.lists(st.floats(1, 1e9), max_size=9)
+
+
+@given(SEEN_S, SIZES, SIZES, st.integers(0, 9), st.integers(1, 1000), st.integers(1, 64))
+def test_a_duration_is_in_order_whatever_was_seen(seen, others, ladder, more, trials, workers):
+    timed = [Timed(m, Probe(start_s=s / 2, epoch_s=s / 40, epochs=20, forms_s=f)) for m, s, f in seen]
+    ladder = ladder[:trials]
+    course = Course(others, min(trials, len(ladder) + more), ladder)
+    plan = plan_of(epochs=20, trials=trials)
+    study_s = duration_of(timed, course, share(3, 12), 0.5, plan, workers).study_s
     assert 0 < study_s.low <= study_s.value <= study_s.high
 
 
@@ -211,7 +268,7 @@ class TableEvaluator:
     def probe(self, candidate, siblings):
         self.probed.append(candidate)
         self.siblings += siblings
-        return Failed(error="NaN") if len(self.probed) % 3 == 0 else probes(10)[0]
+        return Failed(error="NaN") if len(self.probed) % 5 == 3 else probes(10)[0]
 
 
 @pytest.fixture
@@ -233,9 +290,9 @@ def test_a_space_is_drawn_weighed_and_probed(prepared):
     sizes = sorted(least_bytes(c, plan.problem) + 900 for c in candidates)
     true_share = sum(size <= 2500 for size in sizes) / len(sizes)
     fit = forecast.fit
-    assert (
-        fit.candidates == len(candidates) > 1500 and fit.weighed == len(evaluator.weighed) >= FEWEST_WEIGHED
-    )
+    rungs = ladder_of(plan, 50)
+    assert fit.candidates == len(candidates) > 1500
+    assert fit.weighed == len(evaluator.weighed) - len(rungs) >= FEWEST_WEIGHED, "rungs are no random sample"
     assert fit.fits.low <= true_share <= fit.fits.high
     assert fit.binding == "model_bytes"
     half = sizes[len(sizes) // 2]
@@ -244,6 +301,25 @@ def test_a_space_is_drawn_weighed_and_probed(prepared):
     assert forecast.duration is not None and forecast.duration.probes == MOST_PROBES
     assert (forecast.duration.trials, forecast.duration.workers) == (50, 2)
     assert evaluator.siblings and said
+
+
+def test_designs_of_the_ladder_are_timed_between_others(prepared):
+    plan = prepared(limits={"model_bytes": 2500}, trials=50)
+    evaluator = TableEvaluator(plan.problem)
+    forecast = _foreseen(plan, plan.plan.goals, evaluator, 2, lambda _: None)
+    rungs = [rung.candidate for rung in ladder_of(plan, 50)]
+    assert forecast.duration is not None and forecast.duration.climbed == len(rungs) > 4
+    probing = _Probing(evaluator, lambda _: (), plan.problem)
+    small, other, large, *more = evaluator.probed
+    assert {small, large} < set(rungs) and not {other, *more} & set(rungs)
+    assert probing.size(small) < probing.size(large)
+
+
+def test_without_a_ladder_or_in_a_study_of_one_trial_no_more_of_it_is_foretold(prepared):
+    for changes, climbed in (({"without": ["ladder"]}, 0), ({"trials": 1}, 1)):
+        plan = prepared(limits={"model_bytes": 2500}, **changes)
+        forecast = _foreseen(plan, plan.plan.goals, TableEvaluator(plan.problem), 2, lambda _: None)
+        assert forecast.duration is not None and forecast.duration.climbed == climbed
 
 
 def test_a_strategy_without_harvest_offers_no_other_forms(prepared, monkeypatch):
@@ -263,8 +339,9 @@ def test_a_forecast_for_people(capsys):
     found = samples(
         [(80, 1)] * 9 + [(110, 1)] * 3, beyond=[(200, 1)] * 2, passing=200, candidates=1000, goals=BYTES
     )
-    took = duration_of(probes(8, 10, 12), found.fit().fits, 1.0, plan_of(epochs=20, trials=100), 2)
-    forecast = Forecast(study="s", space="mlp", device="this-machine", fit=found.fit(), duration=took)
+    plan = plan_of(epochs=20, trials=100)
+    duration = took(probes(8, 10, 12), found.fit().fits, 1.0, plan, 2)
+    forecast = Forecast(study="s", space="mlp", device="this-machine", fit=found.fit(), duration=duration)
     lines = shown(capsys, forecast)
     assert lines[0].startswith("1,000 candidates were drawn from the space mlp; 14 of them were built")
     assert lines[1] == "15 % (9.2 to 20 %) of the space fits"
@@ -284,10 +361,12 @@ def test_a_forecast_for_people(capsys):
 
 def test_what_other_forms_take_is_said(capsys):
     forms = [probe.model_copy(update={"forms_s": 3.0}) for probe in probes(8, 10, 12)]
-    took = duration_of(forms, Interval.exactly(1.0), 0.0, plan_of(epochs=20, trials=100), 2)
+    plan = plan_of(epochs=20, trials=100)
+    duration = took(forms, Interval.exactly(1.0), 0.0, plan, 2, climbed=8, ladder=[100.0] * 7)
     fit = samples([], candidates=2000, goals=()).fit()
-    lines = shown(capsys, Forecast(study="s", space="mlp", device="d", fit=fit, duration=took))
+    lines = shown(capsys, Forecast(study="s", space="mlp", device="d", fit=fit, duration=duration))
     assert "offering a network in its other forms takes up to 3 s more" in "\n".join(lines)
+    assert "the first 8 trials are proven designs" in "\n".join(lines)
 
 
 def test_what_is_not_known_is_said(capsys):

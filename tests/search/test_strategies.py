@@ -118,7 +118,7 @@ def test_a_study_taken_up_again_has_another_seed():
 
 def begun(**limits):
     space = load_space("convnet")
-    return ladder(space, GREY, space.ranges(GREY), plan(limits=limits))
+    return [rung.params for rung in ladder(space, GREY, space.ranges(GREY), plan(limits=limits))]
 
 
 def test_the_first_rungs_span_all_sizes():
