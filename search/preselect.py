@@ -60,6 +60,11 @@ STEP = 0.2
 """By how much of its range a number is changed (standard deviation)."""
 
 
+LEAST_BYTES = "least_bytes"
+BOUNDS = {"model_bytes": LEAST_BYTES}
+"""By the name of a metric, the figure that it is never below: what breaks a limit by that is not tried."""
+
+
 def size_in(problem: Problem) -> Look:
     """Return what tells of a candidate its weights, multiply-accumulates, and the least bytes of its file."""
 
@@ -67,7 +72,7 @@ def size_in(problem: Problem) -> Look:
         return {
             "weights": 1.0 + sum(kernel.weights for kernel in kernel_sizes(candidate, problem)),
             "macs": 1.0 + multiplications(candidate, problem),
-            "least_bytes": 1.0 + least_bytes(candidate, problem),
+            LEAST_BYTES: max(1.0, least_bytes(candidate, problem)),
         }
 
     return size
@@ -166,8 +171,9 @@ class Preselect:
 
     def _allowed(self, known: Known) -> bool:
         """Tell whether a candidate may keep every limit, as far as is known."""
-        values = known.values
-        return all(goal.violation(values[name]) <= 0 for name, goal in self._limits if name in values)
+        told = {name: known.figures[bound] for name, bound in BOUNDS.items() if bound in known.figures}
+        told |= known.values
+        return all(goal.violation(told[name]) <= 0 for name, goal in self._limits if name in told)
 
     def _make_more(self, front: Sequence[Known]) -> None:
         """Make new candidates, and keep those that may be allowed."""

@@ -103,6 +103,18 @@ def test_what_breaks_a_limit_for_sure_is_not_tried(bench):
     assert all(figures(submitted[number])["model_bytes"] <= 20_000 for number in chosen)
 
 
+def test_what_breaks_a_limit_by_its_bound_is_not_tried_however_much_a_model_hopes_for(bench):
+    study = bench(60, limits={"model_bytes": 20_000})
+    study.look = lambda candidate: {"least_bytes": figures(candidate)["model_bytes"] / 2}
+    chooser = study.preselect()
+    space = [study.asker.made(_Near({}, random.Random(i))) for i in range(200)]
+    allowed = [
+        c for c in space if chooser._allowed(chooser._known(c, {"units": units(c), "precision": "int8"}))
+    ]
+    assert allowed == [c for c in space if figures(c)["model_bytes"] <= 40_000]
+    assert 0 < len(allowed) < len(space)
+
+
 def test_what_broke_a_limit_on_another_statistic_is_not_there_to_be_beaten(bench):
     study = bench(1, limits={"latency_ms": 1.0}, limit_on="p90")
     chooser, space = study.preselect(), study.asker
