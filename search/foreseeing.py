@@ -29,7 +29,7 @@ from search.prepared import Prepared
 from search.strategies import strategy_of
 from search.study import cores, setting_of
 from spaces.chooser import Pick, RandomChooser, Recorder, Scalar
-from spaces.weights import multiplications
+from spaces.weights import kernel_sizes, multiplications
 
 if TYPE_CHECKING:
     from objectives.evaluate import Evaluator
@@ -226,7 +226,7 @@ class _Probing:
 
     def size(self, candidate: Candidate) -> float:
         """Return what a candidate's time goes by: its multiply-accumulates, at least 1."""
-        return 1.0 + multiplications(candidate, self._problem)
+        return 1.0 + multiplications(kernel_sizes(candidate, self._problem))
 
     def sizes(self, candidates: Iterable[Candidate]) -> list[float]:
         """Return the size of each."""

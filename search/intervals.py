@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist, fmean, linear_regression, stdev
 from typing import Self
 
 from pydantic import model_validator
@@ -104,13 +104,12 @@ def mean_by_size(seen: Sequence[tuple[float, float]], sizes: Sequence[float], mo
     if len(seen) < 3 or min(seconds) <= 0 or max(at) - min(at) < 1e-9:
         return mean_of_times(seconds, more)
     logs, middle = [math.log(time_s) for time_s in seconds], fmean(at)
-    spread = math.fsum((x - middle) ** 2 for x in at)
-    slope = math.fsum((x - middle) * y for x, y in zip(at, logs, strict=True)) / spread
-    slope, level = min(1.0, max(0.0, slope)), fmean(logs)
+    slope, level = min(1.0, max(0.0, linear_regression(at, logs).slope)), fmean(logs)
     left = [y - level - slope * (x - middle) for x, y in zip(at, logs, strict=True)]
     fitted = [math.exp(level + slope * (math.log(size) - middle)) for size in sizes]
     mean = fmean(fitted) * fmean(map(math.exp, left))
     centre = math.fsum(f * math.log(s) for f, s in zip(fitted, sizes, strict=True)) / math.fsum(fitted)
+    spread = math.fsum((x - middle) ** 2 for x in at)
     doubt = 1 / len(seen) + 1 / max(1, more) + (centre - middle) ** 2 / spread
     scatter = math.sqrt(math.fsum(rest**2 for rest in left) / (len(seen) - 2) * doubt)
     return _within_a_factor(mean, math.exp(_t(len(seen) - 2) * scatter))

@@ -69,9 +69,10 @@ def size_in(problem: Problem) -> Look:
     """Return what tells of a candidate its weights, multiply-accumulates, and the least bytes of its file."""
 
     def size(candidate: Candidate) -> dict[str, float]:
+        kernels = kernel_sizes(candidate, problem)
         return {
-            "weights": 1.0 + sum(kernel.weights for kernel in kernel_sizes(candidate, problem)),
-            "macs": 1.0 + multiplications(candidate, problem),
+            "weights": 1.0 + sum(kernel.weights for kernel in kernels),
+            "macs": 1.0 + multiplications(kernels),
             LEAST_BYTES: max(1.0, least_bytes(candidate, problem)),
         }
 
@@ -81,9 +82,9 @@ def size_in(problem: Problem) -> Look:
 class Preselect:
     """Chooses what to try next. `look` tells what is known of a candidate that was not trained.
 
-    What `look` tells by the name of an objective is its value; all else that it tells, for instance a bound,
-    helps the model. All of it is positive. `left` tells the share of the study's time that is left, 0 where
-    it does not end by the clock.
+    What `look` tells by the name of an objective is its value. A bound (see BOUNDS) rules out what breaks a
+    limit by it; and like all else that is told, it helps the model. All of it is positive. `left` tells the
+    share of the study's time that is left, 0 where it does not end by the clock.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """How many weights each kernel of a candidate's file has, without building it."""
 
+from collections.abc import Iterable
 from math import prod
 from typing import NamedTuple, assert_never
 
@@ -36,9 +37,9 @@ def kernel_sizes(candidate: Candidate, problem: Problem) -> tuple[KernelSize, ..
     return (*found, KernelSize(prod(shape) * problem.classes))
 
 
-def multiplications(candidate: Candidate, problem: Problem) -> int:
-    """Return the multiply-accumulates of the trained kernels for one sample."""
-    return sum(kernel.weights * kernel.uses for kernel in kernel_sizes(candidate, problem))
+def multiplications(kernels: Iterable[KernelSize]) -> int:
+    """Return the multiply-accumulates of kernels for one sample."""
+    return sum(kernel.weights * kernel.uses for kernel in kernels)
 
 
 def projection_size(candidate: Candidate, problem: Problem) -> int:

@@ -141,7 +141,7 @@ def test_times_that_go_by_size_are_told_of_other_sizes():
 
 def test_a_time_grows_by_its_size_at_most_and_never_shrinks():
     steep = [(size, size**3) for size in (1.0, 10.0, 100.0)]
-    assert mean_by_size(steep, [1e4], 1).value < 1e4 * mean_by_size(steep, [1.0], 1).value * 1.0001
+    assert mean_by_size(steep, [1e4], 1).value == pytest.approx(1e4 * mean_by_size(steep, [1.0], 1).value)
     falling = [(size, 1 / size) for size in (1.0, 10.0, 100.0)]
     assert mean_by_size(falling, [1e6], 1).value == pytest.approx(mean_by_size(falling, [1.0], 1).value)
 
@@ -268,7 +268,7 @@ class TableEvaluator:
     def probe(self, candidate, siblings):
         self.probed.append(candidate)
         self.siblings += siblings
-        return Failed(error="NaN") if len(self.probed) % 5 == 3 else probes(10)[0]
+        return Failed(error="NaN") if len(self.probed) % 3 == 0 else probes(10)[0]
 
 
 @pytest.fixture
