@@ -3,13 +3,13 @@
 What a network stores and how long it takes can be known, or bounded, before it is trained; a training is what
 costs. So each ask makes some new candidates, half of them near the front and half at random, and keeps those
 that were not chosen as well, with what is known of them. A model of the trials so far (`search/surrogate.py`)
-says what each would show in what is not known, and the one is chosen of which the greatest growth of the
-front's hypervolume is expected (Emmerich et al. 2006, "Single- and multiobjective evolutionary optimization
-assisted by Gaussian random field metamodels"; Jones et al. 1998 for the expectation). Where the study ends by
-the clock, that growth is divided by the seconds that a candidate may take (Snoek et al. 2012, "Practical
-Bayesian optimization of machine learning algorithms"), to the power of the share of time that is left: near
-the end there is nothing more to save up for (Lee et al. 2020, "Cost-aware Bayesian optimization"). The
-sampler begins, and learns of all that is tried.
+says what each would show in what is not known, limits included, and the one is chosen of which the greatest
+growth of the front's hypervolume is expected (Emmerich et al. 2006, "Single- and multiobjective evolutionary
+optimization assisted by Gaussian random field metamodels"; Jones et al. 1998 for the expectation). Where the
+study ends by the clock, that growth is divided by the seconds that a candidate may take (Snoek et al. 2012,
+"Practical Bayesian optimization of machine learning algorithms"), to the power of the share of time that is
+left: near the end there is nothing more to save up for (Lee et al. 2020, "Cost-aware Bayesian optimization").
+The sampler begins, and learns of all that is tried.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from objectives.canonical import least_bytes
 from objectives.goals import limited_metric
 from objectives.outcome import Measured, Outcome, Stopped
 from search.asking import Asker, Declined
-from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Growing, Known, limits_of
+from search.promise import HOPEFUL, MIDDLE, Box, Foresight, Growing, Known, limits_of, modelled
 from search.surrogate import Encoding, Lengths, place
 from spaces.chooser import Choices, Integers, Reals, Recorder, Scalar
 from spaces.weights import kernel_sizes, multiplications
@@ -48,6 +48,8 @@ KEPT = 300
 """Candidates that are kept from ask to ask, the most promising ones."""
 MODELLED = 300
 """The newest trials, from which the model learns beside the front."""
+CUT_SHORT = 100
+"""The newest of those that ended before every objective was known: they tell of limits."""
 WEIGHED = 40
 """Candidates of which the expectation is computed; at their most hopeful the others promise less."""
 REFIT = 10
@@ -95,8 +97,9 @@ class Preselect:
         seed: int,
         left: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._asker, self._look, self._goals, self._left = asker, look, tuple(goals), left
+        self._asker, self._look, self._left = asker, look, left
         self._objectives = tuple(goal for goal in goals if goal.objective)
+        self._modelled = modelled(goals)
         self._limits = tuple((limited_metric(goal), goal) for goal in goals if goal.limit is not None)
         self._random = random.Random(seed)  # noqa: S311 - nothing secret is drawn
         self._encoding = Encoding(asker.ranges)
@@ -104,6 +107,7 @@ class Preselect:
         self._threads = ThreadpoolController()
         self._tried: dict[str, Known] = {}
         self._whole: list[Known] = []  # of those there is a lesson in every objective
+        self._cut_short: list[Known] = []
         self._front = Growing(self._objectives)
         self._under_way: dict[str, Known] = {}
         self._pool: dict[str, Known] = {}
@@ -134,14 +138,15 @@ class Preselect:
         again = digest in self._tried
         self._tried[digest] = told
         if again:
-            self._whole, self._front = [], Growing(self._objectives)
+            self._whole, self._cut_short, self._front = [], [], Growing(self._objectives)
         for known in self._tried.values() if again else (told,):
             self._take_in(known)
 
     def _take_in(self, known: Known) -> None:
-        if not self._is_whole(known.lesson):
-            return
-        self._whole.append(known)
+        if self._is_whole(known.lesson):
+            self._whole.append(known)
+        elif known.lesson:
+            self._cut_short.append(known)
         if self._is_whole(known.values) and self._allowed(known):
             self._front.join(known)
 
@@ -153,17 +158,20 @@ class Preselect:
         self._make_more(front)
         if not self._pool:
             return None
+        with self._threads.limit(limits=1, user_api="blas"):  # the cores are the workers'
+            return dict(self._best(self._lessons(front)).params)
+
+    def _lessons(self, front: Sequence[Known]) -> list[Known]:
+        """Return what the models learn from."""
         newest = self._whole[-MODELLED:]
         among = {id(known) for known in newest}
-        learnt = [*(known for known in front if id(known) not in among), *newest]
-        with self._threads.limit(limits=1, user_api="blas"):  # the cores are the workers'
-            return dict(self._best(learnt).params)
+        return [*(known for known in front if id(known) not in among), *newest, *self._cut_short[-CUT_SHORT:]]
 
     def _popped(self, digest: str) -> Known | None:
         return self._under_way.pop(digest, None) or self._pool.pop(digest, None)
 
     def _known(self, candidate: Candidate, params: Mapping[str, Scalar]) -> Known:
-        seen, names = dict(self._look(candidate)), {goal.metric for goal in self._goals}
+        seen, names = dict(self._look(candidate)), {goal.metric for goal in self._modelled}
         values = {name: value for name, value in seen.items() if name in names}
         return Known(dict(params), self._encoding.point(params), seen, values)
 
@@ -209,12 +217,13 @@ class Preselect:
         if self._asks % REFIT == 0:
             self._lengths.clear()
         self._asks += 1
-        foresight = Foresight(self._objectives, self._encoding, learnt, [*pool, *busy], self._lengths)
+        foresight = Foresight(self._modelled, self._encoding, learnt, [*pool, *busy], self._lengths)
         found, price = foresight.samples(), self._price(foresight, len(pool))
         awaited = found[len(pool) :, MIDDLE]
-        box = Box(self._front.losses, awaited, limits_of(self._objectives))
+        box = Box(self._front.losses, awaited, limits_of(self._modelled))
         hopeful = box.growths(found[: len(pool), HOPEFUL]) / price
-        order = [int(number) for number in np.argsort(-hopeful, kind="stable")[:KEPT]]
+        beyond = box.excesses(found[: len(pool), MIDDLE])  # where nothing is to be hoped for, this decides
+        order = [int(number) for number in np.lexsort((beyond, -hopeful))[:KEPT]]
         self._pool = {digests[number]: pool[number] for number in order}
         first = order[:WEIGHED]
         worth = box.expected(found[first, MIDDLE + 1 :]) / price[first]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from objectives.goals import limited_metric
 from search.hypervolume import LOG_ENDS
 from search.surrogate import Apart, Encoding, Lengths, Process
 from spaces.chooser import Scalar
@@ -29,8 +30,8 @@ REFERENCE = 1.1
 """Up to where hypervolume is told, 0 being the best that was seen in each objective and 1 the front's end."""
 DRAWS = 8
 LEAST_ERROR = 1e-3
-FEWEST_TIMED = 5
-"""As many candidates are to have been timed before it is said how long others take."""
+FEWEST = 5
+"""As many candidates are to have shown something before it is said of others."""
 HOPEFUL, MIDDLE = 0, 1
 """What the first two samples of a candidate are: a deviation better than expected, and what is expected."""
 
@@ -56,9 +57,24 @@ class Known:
         return {**self.expected, **self.values}
 
 
+def modelled(goals: Sequence[Goal]) -> tuple[Goal, ...]:
+    """Return what is modelled, as goals on one metric each: the objectives, then what is limited alone."""
+    objectives = tuple(goal for goal in goals if goal.objective)
+    named = {goal.metric for goal in objectives}
+    others = {limited_metric(goal): goal for goal in goals if goal.limit is not None}
+    return (
+        *objectives,
+        *(
+            goal.model_copy(update={"metric": name, "objective": False, "limit_on": "min"})
+            for name, goal in others.items()
+            if name not in named
+        ),
+    )
+
+
 def loss(goal: Goal, value: float) -> float:
-    """Return a metric's value as a loss."""
-    if goal.metric in LOG_ENDS:
+    """Return a metric's value as a loss; of what is only limited, its logarithm is what a limit goes by."""
+    if goal.metric in LOG_ENDS or (goal.direction == "minimize" and not goal.objective):
         return math.log(max(value, 1e-12))
     return -value if goal.direction == "maximize" else value
 
@@ -104,9 +120,11 @@ class Box:
     def __init__(self, points: Array, awaited: Array, limits: Array | float = math.inf) -> None:
         """Take losses of (points, objectives), and those that are expected of what is under way.
 
-        `limits` are the losses beyond which a point is not allowed, and nothing grows.
+        `limits` are the losses beyond which a point is not allowed, and nothing grows. What comes to the box
+        may have columns beyond the objectives, which `limits` is for.
         """
-        self._limits = limits
+        self._limits, self._objectives = limits, points.shape[1]
+        awaited = awaited[np.all(awaited <= limits, axis=1), : self._objectives]
         front = points[nondominated(points)]
         self._best = points.min(axis=0)
         self._length = np.maximum(front.max(axis=0) - self._best, 1e-12)
@@ -114,7 +132,7 @@ class Box:
         self._front = placed[(placed < REFERENCE).all(axis=1)]
 
     def growths(self, points: Array) -> Array:
-        """Return by how much the hypervolume grows with each of (points, objectives) alone."""
+        """Return by how much the hypervolume grows with each of (points, columns) alone."""
         places, grown = self._placed(points), np.zeros(len(points))
         beaten = np.any(np.all(self._front[None] <= places[:, None], axis=2), axis=1)
         outside = np.any(points > self._limits, axis=1) | np.any(places >= REFERENCE, axis=1)
@@ -124,13 +142,18 @@ class Box:
         return grown
 
     def expected(self, samples: Array) -> Array:
-        """Return the mean growth over samples, of (points, samples, objectives)."""
+        """Return the mean growth over samples, of (points, samples, columns)."""
         grown = self.growths(samples.reshape(-1, samples.shape[-1]))
         mean: Array = grown.reshape(samples.shape[:-1]).mean(axis=1)
         return mean
 
+    def excesses(self, points: Array) -> Array:
+        """Return how far beyond the limits each of (points, columns) lies, 0 within them."""
+        beyond: Array = np.maximum(0.0, points - self._limits).sum(axis=1)
+        return beyond
+
     def _placed(self, points: Array) -> Array:
-        placed: Array = (points - self._best) / self._length
+        placed: Array = (points[:, : self._objectives] - self._best) / self._length
         return placed
 
 
@@ -144,8 +167,8 @@ def _volume(places: Array) -> float:
 class Foresight:
     """What a model of the trials so far says of candidates that were not tried.
 
-    `learnt` are those trials. The lengths of the models are kept in `lengths`, by what is modelled, for the
-    next time: choosing them takes longest.
+    `learnt` are those trials; each metric is learnt from those that showed it. The lengths of the models are
+    kept in `lengths`, by what is modelled, for the next time: choosing them takes longest.
     """
 
     def __init__(
@@ -167,9 +190,9 @@ class Foresight:
         return np.stack([self._column(goal, place) for place, goal in enumerate(self._goals)], axis=2)
 
     def seconds(self) -> Array:
-        """Return how long each of (asked,) may take; of less than FEWEST_TIMED nothing is concluded."""
+        """Return how long each of (asked,) may take; of less than FEWEST nothing is concluded."""
         timed = [i for i, known in enumerate(self._learnt) if known.seconds]
-        if len(timed) < FEWEST_TIMED:
+        if len(timed) < FEWEST:
             return np.ones(len(self._asked))
         took = np.log([self._learnt[i].seconds or 1.0 for i in timed])
         process = self._process("seconds", self._among.part(timed, timed), took)
@@ -183,12 +206,22 @@ class Foresight:
             if goal.metric in known.values:
                 column[i] = loss(goal, known.values[goal.metric])
         if unknown:
-            observed = np.array([_inside(goal, known.lesson[goal.metric]) for known in self._learnt])
-            process = self._process(goal.metric, self._among, observed)
-            mean, spread = process.predict(self._between.part(unknown))
-            steps = (-1.0, 0.0, *_quantiles(place))
-            column[unknown] = _outside(goal, mean[:, None] + spread[:, None] * np.array(steps))
+            column[unknown] = self._guessed(goal, unknown, np.array([-1.0, 0.0, *_quantiles(place)]))
         return column
+
+    def _guessed(self, goal: Goal, unknown: Sequence[int], steps: Array) -> Array | float:
+        """Return losses of some candidates, so many deviations from what is expected of each.
+
+        What is limited alone, and was hardly ever seen, is taken to be kept.
+        """
+        lessons = [known.lesson for known in self._learnt]
+        knowing = [i for i, lesson in enumerate(lessons) if goal.metric in lesson]
+        if len(knowing) < FEWEST and not goal.objective:
+            return -math.inf
+        observed = np.array([_inside(goal, lessons[i][goal.metric]) for i in knowing])
+        process = self._process(goal.metric, self._among.part(knowing, knowing), observed)
+        mean, spread = process.predict(self._between.part(unknown, knowing))
+        return _outside(goal, mean[:, None] + spread[:, None] * steps)
 
     def _process(self, name: str, apart: Apart, observed: Array) -> Process:
         process = Process(apart, observed, self._lengths.get(name))

@@ -138,10 +138,14 @@ def _run(
             with settled():
                 book = _book(prepared, study, facts, lambda: lease.still_held(study))
                 driver = driver_of(book, pool, ledger, display)
-            _search(prepared, book, study, driver, ledger)
-        if facts.plan.timeout_s is None or counted(read_trials(study, facts.plan)) >= facts.plan.trials:
+            over = _search(prepared, book, study, driver, ledger)
+        plan = facts.plan
+        if over or plan.timeout_s is None or counted(read_trials(study, plan)) >= plan.trials:
             _confirm(prepared, study, setting, pools, ledger, display)
-    return read_study(study)
+    record = read_study(study)
+    if over:
+        raise NothingFits(str(over), record) from over
+    return record
 
 
 def _book(prepared: Prepared, study: optuna.Study, facts: Facts, still_held: Callable[[], None]) -> Book:
@@ -178,11 +182,14 @@ def driver_of(book: Book, pool: Executor, ledger: Ledger, display: Display) -> D
     return Driver(book, pool, ledger, display, counsel)
 
 
-def _search(prepared: Prepared, book: Book, study: optuna.Study, driver: Driver, ledger: Ledger) -> None:
+def _search(
+    prepared: Prepared, book: Book, study: optuna.Study, driver: Driver, ledger: Ledger
+) -> NothingFits | None:
+    """Drive a study; return what ended it where nothing new fits any more."""
     try:
         driver.run()
     except NothingFits as error:
-        raise NothingFits(str(error), read_study(study)) from error
+        return error
     except Paused as error:
         again = prepared.places.again(tracking=True, device=True)
         raise Paused(f"{error}; go on with: edgesearch study --name {prepared.name}{again}") from error
@@ -191,6 +198,7 @@ def _search(prepared: Prepared, book: Book, study: optuna.Study, driver: Driver,
         book.leave()
         known = {"confirmations": confirmations_in(study.user_attrs)}
         ledger.digest(driver.record.model_copy(update=known))
+    return None
 
 
 def _finished(

@@ -5,7 +5,7 @@ import shutil
 from contextlib import nullcontext
 
 import pytest
-from search_doubles import Screen, TableExecutor, table, write_table
+from search_doubles import Screen, TableExecutor, screened, table, write_table
 
 from hardware_profiles.artifact import ArtifactStore
 from hardware_profiles.device import Device
@@ -15,7 +15,7 @@ from objectives.outcome import Failed, Measured
 from search.card import model_card
 from search.confirm import best, fresh_seeds, measure_again, train_again, unconfirmed, unmeasured, untrained
 from search.confirmation import Confirmation
-from search.errors import Paused
+from search.errors import NothingFits, Paused
 from search.front import front
 from search.home import Home
 from search.ledger import MemoryLedger
@@ -42,11 +42,11 @@ def ledger(monkeypatch):
 class Stored:
     """Makes executors that answer from the table, with a file of its own for each candidate."""
 
-    def __init__(self, store: ArtifactStore) -> None:
-        self.store, self.settings, self.made = store, [], []
+    def __init__(self, store: ArtifactStore, answers=table) -> None:
+        self.store, self.answers, self.settings, self.made = store, answers, [], []
 
     def __call__(self, setting):
-        told = table(setting.goals)
+        told = self.answers(setting.goals)
 
         def answer(candidate):
             outcome = told(candidate)
@@ -59,11 +59,11 @@ class Stored:
         return self.made[-1]
 
 
-def run(home, **changes):
+def run(home, answers=table, **changes):
     """Run a study of some trials over a small table, answered from the table of doubles."""
     data = write_table(home.parent / "three.npz")
     content = {"data": str(data), "name": "base", "ranges": RANGES, "trials": 6, "strategy": "screened"}
-    stored = Stored(ArtifactStore(Home(home).artifacts))
+    stored = Stored(ArtifactStore(Home(home).artifacts), answers)
     record = run_study(make_plan({**content, **changes}), home=home, executor=stored)
     return record, stored
 
@@ -127,6 +127,20 @@ def test_every_file_of_the_front_is_measured_once_more_and_only_once(study, stor
     measure_again(study, there, store, screen.say)
     assert len(runner.seen) == len(shown)
     assert len(screen.said) == 1  # and nothing of differences
+
+
+def test_a_study_that_ends_since_nothing_new_fits_looks_twice_at_what_does(study, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr("search.driver.PATIENCE", 3)
+    monkeypatch.setattr("search.study.measure_again", lambda again, *_: looked.append(again.study_name))
+    with pytest.raises(NothingFits) as caught:
+        run(tmp_path / "home", too_large, trials=100, limits={"model_bytes": 4_000})
+    assert looked == ["base"] and front(caught.value.record.trials, caught.value.record.goals)
+
+
+def too_large(goals):
+    (size,) = (goal for goal in goals if goal.metric == "model_bytes")
+    return lambda _: screened(size, 1e6)
 
 
 @pytest.mark.parametrize(("factor", "agrees"), [(1.1, True), (0.9, True), (1.5, False), (0.5, False)])

@@ -7,7 +7,17 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from search_doubles import Screen, SmallSpace, TableExecutor, facts_of, figures, measured, table, units
+from search_doubles import (
+    Screen,
+    SmallSpace,
+    TableExecutor,
+    facts_of,
+    figures,
+    measured,
+    screened,
+    table,
+    units,
+)
 
 from objectives.outcome import Evidence, Measured, Stopped
 from search import preselect
@@ -124,6 +134,29 @@ def test_what_broke_a_limit_on_another_statistic_is_not_there_to_be_beaten(bench
         chooser.learn(candidate, answers.answers, Measured(evidence=seen))
         (known,) = chooser._tried.values()
         assert chooser._allowed(known) == allowed
+
+
+@pytest.mark.parametrize(("metric", "most"), [("latency_ms", 0.05), ("arena_bytes", 6_000.0)])
+def test_of_what_is_screened_out_it_learns_where_the_limit_is(bench, metric, most):
+    """Whether it is put on an objective or on a figure that is none."""
+    study = bench(120, limits={metric: most})
+    (goal,) = (goal for goal in study.facts.plan.goals if goal.limit is not None)
+    assert goal.metric == metric and goal.objective == (metric == "latency_ms")
+    study.look = lambda candidate: {"weights": 1.0 + units(candidate)}
+
+    def told(candidate):
+        return {**figures(candidate), "arena_bytes": 10.0 * units(candidate)}
+
+    def answer(candidate):
+        if (value := told(candidate)[metric]) > most:
+            return screened(goal, value)
+        return Measured(evidence=measured(told(candidate)))
+
+    executor = study.run(study.preselect(), answer=answer)
+    numbers = {t.number for t in study.study.get_trials() if "fixed_params" in t.system_attrs}
+    chosen = [candidate for number, candidate in executor.submitted if number in numbers]
+    assert len(chosen) > 50
+    assert sum(told(candidate)[metric] > most for candidate in chosen) <= 2
 
 
 def test_a_study_taken_up_again_knows_what_was_tried(bench, tmp_path):

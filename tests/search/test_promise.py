@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from objectives.goals import Goal
 from search.promise import (
     DRAWS,
-    FEWEST_TIMED,
+    FEWEST,
     HOPEFUL,
     MIDDLE,
     REFERENCE,
@@ -23,6 +23,7 @@ from search.promise import (
     limits_of,
     loss,
     losses,
+    modelled,
     nondominated,
 )
 from search.surrogate import Encoding
@@ -165,8 +166,56 @@ def test_seconds_are_learnt_from_those_that_were_timed():
 
 
 def test_of_few_that_were_timed_nothing_is_concluded():
-    learnt = [replace(known(u), seconds=float(u)) for u in range(1, FEWEST_TIMED)]
+    learnt = [replace(known(u), seconds=float(u)) for u in range(1, FEWEST)]
     assert foresight(learnt, [known(3), known(90)]).seconds().tolist() == [1.0, 1.0]
+
+
+P90 = Goal(metric="latency_ms", direction="minimize", objective=False, limit=3.0, limit_on="p90")
+FLASH = Goal(metric="model_bytes", direction="minimize", objective=False, limit=2_000.0)
+
+
+def test_what_is_limited_alone_is_modelled_beside_the_objectives_by_the_figure_that_the_limit_is_on():
+    both = LATENCY.model_copy(update={"limit": 2.0})
+    found = modelled((FLASH, ACCURACY, both, P90))
+    assert [goal.metric for goal in found] == ["accuracy", "latency_ms", "model_bytes", "latency_p90_ms"]
+    most = [math.inf, math.log(2), math.log(2_000), math.log(3)]
+    assert limits_of(found) == pytest.approx(most)
+
+
+def test_each_metric_is_learnt_from_those_that_showed_it():
+    """What was too large was weighed and never trained."""
+    trained = [
+        known(u, accuracy=1 - 1 / u, latency_ms=u / 100, model_bytes=50.0 * u) for u in range(2, 40, 4)
+    ]
+    weighed = [known(u, model_bytes=50.0 * u) for u in range(42, 98, 4)]
+    goals = modelled((*GOALS, FLASH))
+    found = Foresight(goals, ENCODING, [*trained, *weighed], [known(25), known(71)], {}).samples()
+    assert found[:, MIDDLE, 2] == pytest.approx([math.log(1250), math.log(3550)], abs=0.05)
+    alone = Foresight(goals, ENCODING, trained, [known(71)], {}).samples()
+    assert abs(alone[0, MIDDLE, 2] - math.log(3550)) > 0.2
+    assert found[1, MIDDLE, :2] == pytest.approx(alone[0, MIDDLE, :2], abs=0.02)
+
+
+def test_a_limit_of_which_hardly_anything_was_seen_is_taken_to_be_kept():
+    learnt = [known(u, accuracy=0.9, latency_ms=1.0) for u in range(2, 50, 6)]
+    seen = [replace(one, values={**one.values, "model_bytes": 9e9}) for one in learnt[: FEWEST - 1]]
+    goals = modelled((*GOALS, FLASH))
+    found = Foresight(goals, ENCODING, [*learnt, *seen], [known(20)], {}).samples()
+    assert (found[0, :, 2] == -math.inf).all()
+
+
+def test_beyond_a_limit_that_is_no_objective_nothing_grows_and_nothing_is_awaited():
+    front, most = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([math.inf, math.inf, 5.0])
+    box = Box(front, np.array([[0.2, 0.2, 9.0]]), most)
+    assert box.growths(np.array([[0.5, 0.5, 5.0], [0.5, 0.5, 5.1]])).tolist() == [pytest.approx(0.25), 0]
+    awaited = Box(front, np.array([[0.2, 0.2, 4.0]]), most)
+    assert growth(awaited, [0.5, 0.5, 4.0]) == 0 < growth(box, [0.5, 0.5, 4.0])
+
+
+def test_how_far_beyond_its_limits_something_lies():
+    box = Box(np.array([[0.0, 1.0]]), np.empty((0, 3)), np.array([math.inf, 2.0, 5.0]))
+    points = np.array([[9.0, 2.0, 5.0], [0.0, 2.5, 6.0], [0.0, 0.0, -math.inf]])
+    assert box.excesses(points).tolist() == [0, 1.5, 0]
 
 
 def test_lengths_are_chosen_once_and_kept():
