@@ -241,9 +241,9 @@ def figures_apart(asked: Sequence[Known], learnt: Sequence[Known]) -> Array:
 
 
 def _quantiles(place: int) -> list[float]:
-    """Return the middles of equally likely parts, in another order for each objective."""
+    """Return the middles of equally likely parts, in another order for each column of up to eight."""
     spread = [NormalDist().inv_cdf((2 * i + 1) / (2 * DRAWS)) for i in range(DRAWS)]
-    return [spread[(i * (2 * place + 1)) % DRAWS] for i in range(DRAWS)]
+    return [spread[(i * (2 * place + 1) + 2 * (place // 4)) % DRAWS] for i in range(DRAWS)]
 
 
 def _inside(goal: Goal, value: float) -> float:
