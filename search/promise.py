@@ -219,8 +219,10 @@ class Foresight:
         if len(knowing) < FEWEST and not goal.objective:
             return -math.inf
         observed = np.array([_inside(goal, lessons[i][goal.metric]) for i in knowing])
-        process = self._process(goal.metric, self._among.part(knowing, knowing), observed)
-        mean, spread = process.predict(self._between.part(unknown, knowing))
+        first = slice(len(knowing))  # which copies nothing; who knows less comes last
+        some = first if knowing[-1] < len(knowing) else knowing
+        process = self._process(goal.metric, self._among.part(some, some), observed)
+        mean, spread = process.predict(self._between.part(unknown, some))
         return _outside(goal, mean[:, None] + spread[:, None] * steps)
 
     def _process(self, name: str, apart: Apart, observed: Array) -> Process:
