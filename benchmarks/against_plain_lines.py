@@ -58,7 +58,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         "",
         "start-up",
         "candidates",
-        "failed or over a limit",
+        "failed, stopped or over a limit",
         "on the front",
         "hypervolume",
         "accuracy",
