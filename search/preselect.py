@@ -162,7 +162,7 @@ class Preselect:
             return dict(self._best(self._lessons(front)).params)
 
     def _lessons(self, front: Sequence[Known]) -> list[Known]:
-        """Return what the models learn from."""
+        """Return what the models learn from, those that tell least last."""
         newest = self._whole[-MODELLED:]
         among = {id(known) for known in newest}
         return [*(known for known in front if id(known) not in among), *newest, *self._cut_short[-CUT_SHORT:]]

@@ -180,6 +180,7 @@ class Foresight:
         lengths: dict[str, Lengths],
     ) -> None:
         self._goals, self._learnt, self._asked, self._lengths = tuple(goals), learnt, asked, lengths
+        self._lessons = [known.lesson for known in learnt]
         points = [known.point for known in learnt]
         self._among = Apart(encoding.distances(points, points), figures_apart(learnt, learnt))
         others = [known.point for known in asked]
@@ -214,11 +215,10 @@ class Foresight:
 
         What is limited alone, and was hardly ever seen, is taken to be kept.
         """
-        lessons = [known.lesson for known in self._learnt]
-        knowing = [i for i, lesson in enumerate(lessons) if goal.metric in lesson]
+        knowing = [i for i, lesson in enumerate(self._lessons) if goal.metric in lesson]
         if len(knowing) < FEWEST and not goal.objective:
             return -math.inf
-        observed = np.array([_inside(goal, lessons[i][goal.metric]) for i in knowing])
+        observed = np.array([_inside(goal, self._lessons[i][goal.metric]) for i in knowing])
         first = slice(len(knowing))  # which copies nothing; who knows less comes last
         some = first if knowing[-1] < len(knowing) else knowing
         process = self._process(goal.metric, self._among.part(some, some), observed)

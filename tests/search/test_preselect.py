@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ from search.driver import Driver
 from search.hypervolume import hypervolume
 from search.ledger import NullLedger
 from search.preselect import BEGINNING, LOOKED_AT, Preselect, _Near
-from search.promise import Foresight
+from search.promise import Box, Foresight
 from search.samplers import sampler_of
 from search.storage import create, open_storage, read_study, write_facts
 from spaces.candidate import Problem
@@ -136,9 +137,12 @@ def test_what_broke_a_limit_on_another_statistic_is_not_there_to_be_beaten(bench
         assert chooser._allowed(known) == allowed
 
 
+@pytest.mark.parametrize("hope", [True, False], ids=["", "hopeless"])
 @pytest.mark.parametrize(("metric", "most"), [("latency_ms", 0.05), ("arena_bytes", 6_000.0)])
-def test_of_what_is_screened_out_it_learns_where_the_limit_is(bench, metric, most):
-    """Whether it is put on an objective or on a figure that is none."""
+def test_of_what_is_screened_out_it_learns_where_the_limit_is(bench, metric, most, hope, monkeypatch):
+    """Whether it is put on an objective or on a figure that is none, and where nothing would grow too."""
+    if not hope:
+        monkeypatch.setattr(Box, "growths", lambda _, points: np.zeros(len(points)))
     study = bench(120, limits={metric: most})
     (goal,) = (goal for goal in study.facts.plan.goals if goal.limit is not None)
     assert goal.metric == metric and goal.objective == (metric == "latency_ms")
